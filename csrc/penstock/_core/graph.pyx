@@ -1,0 +1,908 @@
+"""Graph: names are interned once, dependencies become rows of indices.
+
+A graph is filled from Python in bulk or task by task and then *settled*: row i belongs to name i, names that
+are dependencies but no tasks stand behind the rows.  Bulk loads of well-formed input are settled from the
+start, at no cost; only tasks added after they were mentioned out of order need renumbering.
+
+One thread at a time may change a graph; a settled graph may be read from several.
+"""
+
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBUF_STRIDES
+from cpython.buffer cimport PyBuffer_Release, PyObject_GetBuffer
+from cpython.object cimport PyObject
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, INT32_MAX
+from libc.string cimport memcpy, memset
+
+
+cdef extern from "rows.h":
+    int64_t ps_narrow_limit
+    int ps_rows_init(ps_rows *self) except -1
+    int ps_rows_room(ps_rows *self, int64_t rows, int64_t edges) except -1
+    void ps_rows_end(ps_rows *self, int64_t edges) nogil
+    void ps_rows_trim(ps_rows *self)
+    int ps_rows_load(ps_rows *self, ps_names *names, PyObject *rows, Py_ssize_t *bad_row)
+    int ps_names_point(ps_names *self) except -1
+    void ps_names_unpoint(ps_names *self)
+    int ps_names_index(ps_names *self) except -1
+    int32_t ps_names_find(ps_names *self, PyObject *name) except -2
+    int32_t ps_names_add(ps_names *self, PyObject *name) except -2
+    void ps_names_forget(ps_names *self)
+    Py_ssize_t ps_names_used(const ps_names *self)
+    int ps_raise() except -1
+
+
+cdef extern from "csr.h" nogil:
+    int PS_BAD_START, PS_BAD_ORDER, PS_BAD_END, PS_BAD_INDEX
+    int ps_check_32(const int32_t *indptr, const int32_t *indices, int64_t n, int64_t m, int64_t *where)
+    int ps_check_64(const int64_t *indptr, const int32_t *indices, int64_t n, int64_t m, int64_t *where)
+    int64_t ps_transpose_32(const int32_t *indptr, const int32_t *indices, int64_t n, int64_t n_out,
+                            int32_t *out_ptr, int32_t *out)
+    int64_t ps_transpose_64(const int64_t *indptr, const int32_t *indices, int64_t n, int64_t n_out,
+                            int64_t *out_ptr, int32_t *out)
+    int64_t ps_distinct_32(const int32_t *indptr, const int32_t *indices, int64_t n, int32_t *out_ptr, int32_t *out,
+                           int32_t *seen)
+    int64_t ps_distinct_64(const int64_t *indptr, const int32_t *indices, int64_t n, int64_t *out_ptr, int32_t *out,
+                           int32_t *seen)
+    int64_t ps_reachable_32(const int32_t *indptr, const int32_t *indices, int64_t count, int32_t *found,
+                            uint8_t *mark)
+    int64_t ps_reachable_64(const int64_t *indptr, const int32_t *indices, int64_t count, int32_t *found,
+                            uint8_t *mark)
+    int64_t ps_components_32(const int32_t *indptr, const int32_t *indices, int64_t n, int32_t *component,
+                             int32_t *low, int32_t *stack, int32_t *path, int32_t *edge)
+    int64_t ps_components_64(const int64_t *indptr, const int32_t *indices, int64_t n, int32_t *component,
+                             int32_t *low, int32_t *stack, int32_t *path, int64_t *edge)
+    int64_t ps_short_cycle_32(const int32_t *indptr, const int32_t *indices, int64_t n, const int32_t *component,
+                              int32_t start, int32_t *parent, int32_t *queue, int64_t *met, int32_t *cycle)
+    int64_t ps_short_cycle_64(const int64_t *indptr, const int32_t *indices, int64_t n, const int32_t *component,
+                              int32_t start, int32_t *parent, int32_t *queue, int64_t *met, int32_t *cycle)
+
+
+def set_narrow_limit(int64_t limit):
+    """Set from how many edges on row pointers are 64 bits wide; returns the limit before.  For tests."""
+    global ps_narrow_limit
+    before = ps_narrow_limit
+    ps_narrow_limit = limit
+    return before
+
+
+cdef class Column:
+    """A read-only array owned by another object of the core, for ``memoryview``.
+
+    Safe to read from any thread: the array never changes while a view of it exists.
+    """
+
+    @staticmethod
+    cdef Column view(object owner, const void *items, Py_ssize_t count, Py_ssize_t size, char format):
+        cdef Column self = Column.__new__(Column)
+        self.owner = owner
+        self.items = items
+        self.shape[0] = count
+        self.strides[0] = size
+        self.format[0] = format
+        self.format[1] = 0
+        return self
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        if flags & PyBUF_WRITABLE:
+            raise BufferError("the arrays of a plan are read-only")
+        buffer.buf = <void *> self.items
+        buffer.obj = self
+        buffer.len = self.shape[0] * self.strides[0]
+        buffer.itemsize = self.strides[0]
+        buffer.readonly = 1
+        buffer.ndim = 1
+        buffer.format = self.format if flags & PyBUF_FORMAT else NULL
+        buffer.shape = self.shape if flags & PyBUF_ND else NULL
+        buffer.strides = self.strides if (flags & PyBUF_STRIDES) == PyBUF_STRIDES else NULL
+        buffer.suboffsets = NULL
+        buffer.internal = NULL
+
+    def __reduce__(self):
+        raise TypeError("a view of a plan's array cannot be pickled; pickle the plan, or list(view)")
+
+
+cdef int64_t read_integer(const void *items, char kind, Py_ssize_t size, Py_ssize_t i) noexcept nogil:
+    """One item of a buffer of integers; what does not fit into 63 bits comes out negative."""
+    if kind == b"i":
+        if size == 8:
+            return (<const int64_t *> items)[i]
+        if size == 4:
+            return (<const int32_t *> items)[i]
+        if size == 2:
+            return (<const int16_t *> items)[i]
+        return (<const int8_t *> items)[i]
+    if size == 8:
+        return <int64_t> (<const uint64_t *> items)[i]
+    if size == 4:
+        return (<const uint32_t *> items)[i]
+    if size == 2:
+        return (<const uint16_t *> items)[i]
+    return (<const uint8_t *> items)[i]
+
+
+cdef class Integers:
+    """A buffer of integers from outside, held until this object goes; only C-contiguous one-dimensional ones."""
+
+    cdef Py_buffer buffer
+    cdef char kind
+    cdef Py_ssize_t count
+
+    def __cinit__(self, object source, str label):
+        try:
+            PyObject_GetBuffer(source, &self.buffer, PyBUF_FORMAT | PyBUF_STRIDES)
+        except (TypeError, BufferError) as error:
+            raise TypeError(
+                f"{label} is {type(source).__name__!r}, which offers no buffer of integers ({error}); "
+                f"give an array such as array.array('i', ...) or numpy.int32"
+            ) from None
+        if self.buffer.ndim != 1:
+            raise ValueError(f"{label} has {self.buffer.ndim} dimensions; give a one-dimensional array")
+        self.count = self.buffer.shape[0]
+        if self.count > 1 and self.buffer.strides != NULL and self.buffer.strides[0] != self.buffer.itemsize:
+            raise ValueError(f"{label} is not contiguous; pass a contiguous copy of it")
+        cdef bytes format = self.buffer.format if self.buffer.format != NULL else b"B"
+        # '=' and '@' are this machine's order; so is '<' on a little-endian one.
+        cdef bytes order = b"@=<" if little_endian() else b"@=>!"
+        if len(format) == 2 and format[0] in order:
+            format = format[1:]
+        if format in (b"b", b"h", b"i", b"l", b"q", b"n"):
+            self.kind = b"i"
+        elif format in (b"B", b"H", b"I", b"L", b"Q", b"N"):
+            self.kind = b"u"
+        else:
+            raise TypeError(
+                f"{label} has items of format {format.decode('ascii', 'replace')!r}, which are not integers "
+                f"in this machine's byte order; convert it, for instance to int32"
+            )
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.buffer)
+
+    cdef int64_t get(self, Py_ssize_t i) noexcept nogil:
+        return read_integer(self.buffer.buf, self.kind, self.buffer.itemsize, i)
+
+    cdef bint is_int32(self) noexcept:
+        return self.kind == b"i" and self.buffer.itemsize == 4
+
+    cdef bint is_int64(self) noexcept:
+        return self.kind == b"i" and self.buffer.itemsize == 8
+
+
+cdef bint little_endian() noexcept:
+    cdef uint16_t one = 1
+    return (<uint8_t *> &one)[0] == 1
+
+
+cdef int as_index(object number, int64_t bound) except -1:
+    """An index given by Python, checked against the number of tasks."""
+    cdef int64_t i = number
+    if i < 0 or i >= bound:
+        raise IndexError(f"task index {number} is out of range for {bound} tasks")
+    return <int> i
+
+
+cdef class Graph:
+    """The tasks of a graph and their predecessors as rows of indices, with the index of their names.
+
+    Owns the rows (unless `from_arrays` borrowed a fitting buffer) and the name tables.  Invariant: after
+    ``settle`` row i is the task with name i and every entry of a row is below ``len(names)``; an entry at or
+    above the number of rows is a dependency that is no task.  Not thread-safe while it is being filled.
+    """
+
+    def __cinit__(self):
+        memset(&self.names, 0, sizeof(self.names))
+        self.row_name = NULL
+        self.row_name_room = 0
+        self.distinct = True
+        self.shared = False
+        self.names_distinct = True
+        self.borrowed = None
+        self.strays = None
+        self.name_list = []
+        self.names.list = <PyObject *> self.name_list
+        ps_rows_init(&self.rows)
+
+    def __dealloc__(self):
+        ps_names_forget(&self.names)
+        if self.borrowed is None:
+            ps_free(self.rows.indptr)
+            ps_free(self.rows.indices)
+        ps_free(self.row_name)
+
+    def __reduce__(self):
+        raise TypeError("a Graph of the core cannot be pickled; pickle the TaskGraph or its plan")
+
+    # -- filling --------------------------------------------------------------------------------------
+
+    @staticmethod
+    def from_rows(list names, list rows):
+        """Build from distinct names and, for each, the list or tuple of its predecessors' names.
+
+        Both lists become this object's own.  A TypeError's ``row`` attribute is the position at fault.
+        """
+        cdef Graph self = Graph.__new__(Graph)
+        self.name_list = names
+        self.names.list = <PyObject *> names
+        self.load(rows)
+        return self
+
+    @staticmethod
+    def from_successor_rows(list names, list rows):
+        """Build from distinct names and, for each, the list or tuple of its successors' names."""
+        cdef Graph other = Graph.from_rows(names, rows)
+        return other.reversed_rows(len(rows))
+
+    @staticmethod
+    def from_endpoints(list names, list sources, list targets, bint listed):
+        """Build from the names at both ends of every edge; with `listed`, only the given names are tasks."""
+        cdef Graph self = Graph.__new__(Graph)
+        cdef Py_ssize_t n_listed = len(names), m = len(sources), e
+        cdef int32_t *ends
+        self.name_list = names
+        self.names.list = <PyObject *> names
+        self.names_distinct = n_listed == 0
+        ps_names_index(&self.names)
+        ends = <int32_t *> ps_alloc(2 * m, sizeof(int32_t))
+        if ends == NULL:
+            raise MemoryError
+        try:
+            for e in range(m):
+                ends[2 * e] = ps_names_add(&self.names, <PyObject *> sources[e])
+                ends[2 * e + 1] = ps_names_add(&self.names, <PyObject *> targets[e])
+            self.fill_from_ends(ends, m, len(self.name_list), n_listed if listed else len(self.name_list))
+        finally:
+            ps_free(ends)
+        return self
+
+    @staticmethod
+    def from_endpoint_arrays(object sources, object targets, object names):
+        """Build from two equally long buffers of task indices; without names the integers are the names."""
+        cdef Integers source = Integers(sources, "src"), target = Integers(targets, "dst")
+        cdef Graph self = Graph.__new__(Graph)
+        cdef Py_ssize_t m = source.count, e
+        cdef int64_t n = -1, index, bound = INT32_MAX - 1
+        cdef int32_t *ends
+        if source.count != target.count:
+            raise ValueError(f"src has {source.count} items and dst {target.count}; every edge needs one in each")
+        if names is not None:
+            bound = len(names)
+        ends = <int32_t *> ps_alloc(2 * m, sizeof(int32_t))
+        if ends == NULL:
+            raise MemoryError
+        try:
+            for e in range(2 * m):
+                index = target.get(e // 2) if e & 1 else source.get(e // 2)
+                if index < 0 or index >= bound:
+                    raise ValueError(f"{'dst' if e & 1 else 'src'}[{e // 2}] is {index}; "
+                                     f"task numbers go from 0 to {bound - 1}")
+                ends[e] = <int32_t> index
+                n = index if index > n else n
+            n = n + 1 if names is None else bound
+            self.set_names(names, n)
+            self.fill_from_ends(ends, m, n, n)
+        finally:
+            ps_free(ends)
+        return self
+
+    @staticmethod
+    def from_arrays(object indptr, object indices, bint successors, object names):
+        """Build from CSR arrays: checked as a whole, then used in place if they are int32 (or wide and int64).
+
+        Raises
+        ------
+        TypeError
+            An argument is not a buffer of integers.
+        ValueError
+            The arrays are no CSR rows; the message says where.
+        OverflowError
+            More tasks than a 32-bit index can number.
+        """
+        cdef Integers starts = Integers(indptr, "indptr"), items = Integers(indices, "indices")
+        cdef Graph self = Graph.__new__(Graph)
+        cdef int64_t n = starts.count - 1, m = items.count, i, value
+        if n < 0:
+            raise ValueError("indptr is empty; it needs one item more than there are tasks")
+        if n >= INT32_MAX:
+            raise OverflowError(f"{n:,} tasks are more than the 2,147,483,646 that a graph can hold")
+        if names is not None and len(names) != n:
+            raise ValueError(f"names has {len(names)} items, indptr is for {n} tasks")
+        self.distinct = False
+        cdef bint wide = m > ps_narrow_limit
+        cdef bint fits = items.is_int32() and (starts.is_int64() if wide else starts.is_int32())
+        if fits and not successors:
+            ps_free(self.rows.indptr)
+            ps_free(self.rows.indices)
+            self.borrowed = (starts, items)
+            self.rows.indptr = starts.buffer.buf
+            self.rows.indices = <int32_t *> items.buffer.buf
+            self.rows.room_n = self.rows.room_m = 0
+            self.rows.wide = wide
+        else:
+            ps_rows_room(&self.rows, n, m)
+            for i in range(n + 1):
+                value = starts.get(i)
+                if value < 0 or value > m:
+                    raise ValueError(f"indptr[{i}] is {value}; row pointers go from 0 to {m}, the number of edges")
+                if self.rows.wide:
+                    (<int64_t *> self.rows.indptr)[i] = value
+                else:
+                    (<int32_t *> self.rows.indptr)[i] = <int32_t> value
+            for i in range(m):
+                value = items.get(i)
+                # Out of range is out of range: -1 says so in 32 bits too, and the check below finds the place.
+                self.rows.indices[i] = <int32_t> value if 0 <= value < n else -1
+        self.rows.n = n
+        self.rows.m = m
+        self.check(items)
+        self.set_names(names, n)
+        if successors:
+            return self.reversed_rows(n)
+        return self
+
+    cdef int check(self, object source) except -1:
+        cdef Integers items = source
+        cdef int64_t where = 0
+        cdef int problem
+        with nogil:
+            if self.rows.wide:
+                problem = ps_check_64(<const int64_t *> self.rows.indptr, self.rows.indices, self.rows.n, self.rows.m,
+                                      &where)
+            else:
+                problem = ps_check_32(<const int32_t *> self.rows.indptr, self.rows.indices, self.rows.n, self.rows.m,
+                                      &where)
+        if problem == PS_BAD_START:
+            raise ValueError(f"indptr[0] is {ps_row_start(&self.rows, 0)}; the first row starts at 0")
+        if problem == PS_BAD_ORDER:
+            raise ValueError(f"indptr[{where + 1}] is {ps_row_start(&self.rows, where + 1)}, less than "
+                             f"indptr[{where}]; row pointers never decrease")
+        if problem == PS_BAD_END:
+            raise ValueError(f"the last item of indptr is {where}, but indices has {self.rows.m} items")
+        if problem == PS_BAD_INDEX:
+            raise ValueError(f"indices[{where}] is {items.get(where)}; task numbers go from 0 to {self.rows.n - 1}")
+        return 0
+
+    cdef int set_names(self, object names, int64_t n) except -1:
+        if names is None:
+            self.name_list = None
+            self.names.list = NULL
+        else:
+            self.name_list = list(names)
+            self.names.list = <PyObject *> self.name_list
+            self.names_distinct = False
+        return 0
+
+    cdef int load(self, list rows) except -1:
+        """Append rows for the names from ``rows.n`` on; they are distinct and already in the list."""
+        cdef Py_ssize_t bad_row = -1
+        cdef int failed
+        self.distinct = False
+        ps_names_point(&self.names)
+        try:
+            failed = ps_rows_load(&self.rows, &self.names, <PyObject *> rows, &bad_row)
+        finally:
+            ps_names_unpoint(&self.names)
+        if failed < 0:
+            self.raise_for_row(bad_row)
+        ps_rows_trim(&self.rows)
+        return 0
+
+    cdef int raise_for_row(self, Py_ssize_t bad_row) except -1:
+        """Pass on the exception of a failed load; a TypeError (an unhashable name) gets the row it came from."""
+        try:
+            ps_raise()
+        except TypeError as error:
+            if bad_row >= 0:
+                error.row = bad_row
+            raise
+
+    cdef int fill_from_ends(self, int32_t *ends, Py_ssize_t m, int64_t n, int64_t n_listed) except -1:
+        """Sort (source, target) pairs by target, keeping their order; targets beyond `n_listed` are strays."""
+        cdef Py_ssize_t e
+        cdef int64_t i, at
+        cdef int64_t *cursor = <int64_t *> ps_alloc_zero(n + 2, sizeof(int64_t))
+        if cursor == NULL:
+            raise MemoryError
+        self.distinct = False
+        try:
+            for e in range(m):
+                if ends[2 * e + 1] < n_listed:
+                    cursor[ends[2 * e + 1] + 2] += 1
+                else:
+                    self.add_stray(ends[2 * e], ends[2 * e + 1])
+            for i in range(n_listed):
+                cursor[i + 2] += cursor[i + 1]
+            ps_rows_room(&self.rows, n_listed, cursor[n_listed + 1])
+            for e in range(m):
+                if ends[2 * e + 1] < n_listed:
+                    at = cursor[ends[2 * e + 1] + 1]
+                    cursor[ends[2 * e + 1] + 1] += 1
+                    self.rows.indices[at] = ends[2 * e]
+            self.rows.m = cursor[n_listed]
+            for i in range(n_listed):
+                ps_rows_end(&self.rows, cursor[i + 1])
+        finally:
+            ps_free(cursor)
+        ps_rows_trim(&self.rows)
+        return 0
+
+    cdef int add_stray(self, int32_t source, int32_t target) except -1:
+        if self.strays is None:
+            self.strays = {}
+        self.strays.setdefault(target, []).append(source)
+        return 0
+
+    cdef Graph reversed_rows(self, int64_t n_listed):
+        """A graph with the same names whose rows are this one's columns."""
+        cdef Graph other = self.empty_like()
+        cdef int64_t n = self.rows.n, m = self.rows.m
+        cdef int64_t n_out = n if self.name_list is None else max(n, len(self.name_list))
+        cdef int64_t i, e
+        other.distinct = False
+        ps_rows_room(&other.rows, n_out + 1, m)
+        with nogil:
+            if self.rows.wide:
+                ps_transpose_64(<int64_t *> self.rows.indptr, self.rows.indices, n, n_out,
+                                <int64_t *> other.rows.indptr, other.rows.indices)
+            else:
+                ps_transpose_32(<int32_t *> self.rows.indptr, self.rows.indices, n, n_out,
+                                <int32_t *> other.rows.indptr, other.rows.indices)
+        # Rows of names that are no tasks go aside: they are a problem, unless the task is added later.
+        for i in range(n_listed, n_out):
+            for e in range(ps_row_start(&other.rows, i), ps_row_start(&other.rows, i + 1)):
+                other.add_stray(other.rows.indices[e], <int32_t> i)
+        other.rows.n = n_listed
+        other.rows.m = ps_row_start(&other.rows, n_listed)
+        ps_rows_trim(&other.rows)
+        return other
+
+    cdef Graph empty_like(self):
+        """A graph without rows and with this one's names."""
+        cdef Graph other = Graph.__new__(Graph)
+        other.name_list = None if self.name_list is None else self.name_list.copy()
+        other.names.list = <PyObject *> other.name_list if other.name_list is not None else NULL
+        other.names_distinct = self.names_distinct
+        return other
+
+    def copy(self):
+        """A graph of its own with the same tasks, so that one of the two can be changed."""
+        cdef Graph other = self.empty_like()
+        cdef size_t width = sizeof(int64_t) if self.rows.wide else sizeof(int32_t)
+        if self.rows.wide:
+            # An empty graph is narrow; asking for the edges makes it wide.
+            ps_rows_room(&other.rows, self.rows.n, max(self.rows.m, ps_narrow_limit + 1))
+        else:
+            ps_rows_room(&other.rows, self.rows.n, self.rows.m)
+        memcpy(other.rows.indptr, self.rows.indptr, (self.rows.n + 1) * width)
+        memcpy(other.rows.indices, self.rows.indices, self.rows.m * sizeof(int32_t))
+        other.rows.n = self.rows.n
+        other.rows.m = self.rows.m
+        other.distinct = self.distinct
+        if self.strays is not None:
+            other.strays = {index: list(sources) for index, sources in self.strays.items()}
+        if self.row_name != NULL:
+            other.row_name = <int32_t *> ps_alloc(self.rows.n, sizeof(int32_t))
+            if other.row_name == NULL:
+                raise MemoryError
+            other.row_name_room = self.rows.n
+            memcpy(other.row_name, self.row_name, self.rows.n * sizeof(int32_t))
+        return other
+
+    def add(self, object name, object dependencies):
+        """Append a task with a list or tuple of the names it depends on; called once per task."""
+        cdef int64_t m, names_before
+        cdef int32_t index, source
+        cdef list given = list(dependencies)
+        if self.shared:
+            raise RuntimeError("a plan uses this graph; change a copy of it")
+        self.own_rows()
+        self.spell_out_names()
+        ps_names_index(&self.names)
+        ps_rows_room(&self.rows, 1, len(given))
+        index = ps_names_add(&self.names, <PyObject *> name)
+        m = self.rows.m
+        for item in given:
+            source = ps_names_add(&self.names, <PyObject *> item)
+            self.rows.indices[m] = source
+            m += 1
+        if self.strays is not None and index in self.strays:
+            ps_rows_room(&self.rows, 1, m - self.rows.m + len(self.strays[index]))
+            for source in self.strays.pop(index):
+                self.rows.indices[m] = source
+                m += 1
+        if m - self.rows.m > 1:
+            self.distinct = False
+        self.set_row_name(index)
+        ps_rows_end(&self.rows, m)
+        self.rows.m = m
+
+    cdef int own_rows(self) except -1:
+        """Copy borrowed arrays before the first change."""
+        cdef Graph copy
+        if self.borrowed is not None:
+            copy = self.copy()
+            self.rows, copy.rows = copy.rows, self.rows
+            self.borrowed, copy.borrowed = copy.borrowed, self.borrowed
+        return 0
+
+    cdef int spell_out_names(self) except -1:
+        if self.name_list is None:
+            self.name_list = list(range(self.rows.n))
+            self.names.list = <PyObject *> self.name_list
+        return 0
+
+    cdef int set_row_name(self, int32_t index) except -1:
+        """Note which name the row about to be ended has."""
+        cdef int64_t i, room
+        cdef int32_t *larger
+        if self.row_name == NULL:
+            if index == self.rows.n:
+                return 0
+            self.row_name_room = 0
+        if self.rows.n >= self.row_name_room:
+            room = max(16, 2 * self.rows.n)
+            larger = <int32_t *> ps_alloc(room, sizeof(int32_t))
+            if larger == NULL:
+                raise MemoryError
+            for i in range(self.rows.n):
+                larger[i] = self.row_name[i] if self.row_name != NULL else <int32_t> i
+            ps_free(self.row_name)
+            self.row_name = larger
+            self.row_name_room = room
+        self.row_name[self.rows.n] = index
+        return 0
+
+    # -- settling ---------------------------------------------------------------------------------------
+
+    cdef int settle(self) except -1:
+        """Renumber so that row i has name i.  Returns 0 and changes nothing if a name has two rows, else 1."""
+        cdef int64_t n = self.rows.n, n_names, i
+        cdef int32_t *row_of
+        cdef list names
+        if self.row_name == NULL:
+            return 1
+        n_names = len(self.name_list)
+        row_of = <int32_t *> ps_alloc(n_names, sizeof(int32_t))
+        if row_of == NULL:
+            raise MemoryError
+        try:
+            for i in range(n_names):
+                row_of[i] = -1
+            for i in range(n):
+                if row_of[self.row_name[i]] >= 0:
+                    return 0
+                row_of[self.row_name[i]] = <int32_t> i
+            names = [self.name_list[self.row_name[i]] for i in range(n)]
+            for i in range(n_names):
+                if row_of[i] < 0:
+                    row_of[i] = <int32_t> len(names)
+                    names.append(self.name_list[i])
+            for i in range(self.rows.m):
+                self.rows.indices[i] = row_of[self.rows.indices[i]]
+            if self.strays is not None:
+                self.strays = {row_of[<int32_t> index]: [row_of[<int32_t> source] for source in sources]
+                               for index, sources in self.strays.items()}
+            self.name_list = names
+            self.names.list = <PyObject *> names
+            ps_names_forget(&self.names)
+            ps_free(self.row_name)
+            self.row_name = NULL
+        finally:
+            ps_free(row_of)
+        return 1
+
+    cdef int make_distinct(self) except -1:
+        """Drop dependencies listed twice by one task."""
+        cdef int64_t n_names, m, n = self.rows.n, i
+        cdef int32_t *seen
+        if self.distinct:
+            return 0
+        n_names = max(n, len(self.name_list) if self.name_list is not None else 0)
+        seen = <int32_t *> ps_alloc(n_names, sizeof(int32_t))
+        if seen == NULL:
+            raise MemoryError
+        memset(seen, 0xFF, n_names * sizeof(int32_t))
+        try:
+            if self.count_distinct(seen) < self.rows.m:
+                # Only now is it worth copying arrays that belong to somebody else.
+                self.own_rows()
+                memset(seen, 0xFF, n_names * sizeof(int32_t))
+                if self.rows.wide:
+                    m = ps_distinct_64(<int64_t *> self.rows.indptr, self.rows.indices, n,
+                                       <int64_t *> self.rows.indptr, self.rows.indices, seen)
+                else:
+                    m = ps_distinct_32(<int32_t *> self.rows.indptr, self.rows.indices, n,
+                                       <int32_t *> self.rows.indptr, self.rows.indices, seen)
+                self.rows.m = m
+                ps_rows_trim(&self.rows)
+            self.distinct = True
+        finally:
+            ps_free(seen)
+        return 0
+
+    cdef int64_t count_distinct(self, int32_t *seen) noexcept:
+        cdef int64_t row, e, kept = 0
+        for row in range(self.rows.n):
+            for e in range(ps_row_start(&self.rows, row), ps_row_start(&self.rows, row + 1)):
+                if seen[self.rows.indices[e]] != <int32_t> row:
+                    seen[self.rows.indices[e]] = <int32_t> row
+                    kept += 1
+        return kept
+
+    def adopt_unlisted(self):
+        """Make a task without dependencies of every name that is only mentioned."""
+        cdef int64_t i
+        self.settle()
+        if self.name_list is None:
+            return
+        self.own_rows()
+        i = self.rows.n
+        ps_rows_room(&self.rows, len(self.name_list) - i, self.rows.m)
+        while self.rows.n < len(self.name_list):
+            for source in (self.strays or {}).pop(self.rows.n, ()):
+                ps_rows_room(&self.rows, 1, 1)
+                self.rows.indices[self.rows.m] = source
+                self.rows.m += 1
+            ps_rows_end(&self.rows, self.rows.m)
+        if self.rows.n > i:
+            self.distinct = False
+            ps_rows_trim(&self.rows)
+
+    @property
+    def is_shared(self):
+        """True once a plan uses the arrays; a change then needs a copy."""
+        return self.shared
+
+    # -- problems -----------------------------------------------------------------------------------------
+
+    def duplicates(self):
+        """Names with more than one row, as (name, how many), in the order of their first row."""
+        cdef dict counts
+        cdef int64_t i
+        if self.row_name != NULL:
+            counts = {}
+            for i in range(self.rows.n):
+                counts[self.row_name[i]] = counts.get(self.row_name[i], 0) + 1
+            return [(self.name_list[index], count) for index, count in counts.items() if count > 1]
+        if self.names_distinct:
+            return []
+        # Names that came as a sequence beside the rows: the table has fewer entries than the list.
+        ps_names_index(&self.names)
+        if ps_names_used(&self.names) == len(self.name_list):
+            self.names_distinct = True
+            return []
+        counts = {}
+        for name in self.name_list[:self.rows.n]:
+            counts[name] = counts.get(name, 0) + 1
+        return [(name, count) for name, count in counts.items() if count > 1]
+
+    def unlisted(self):
+        """Edges to or from names that are no tasks, as (task name, missing name), in row order."""
+        cdef int64_t row, e
+        cdef int32_t source
+        cdef set rows_of = None
+        cdef list found = []
+        if self.name_list is None:
+            return found
+        if self.row_name != NULL:
+            # Names with two rows keep the graph from settling, so ask which names have a row at all.
+            rows_of = {self.row_name[row] for row in range(self.rows.n)}
+        elif len(self.name_list) > self.rows.n:
+            rows_of = set(range(self.rows.n))
+        if rows_of is not None:
+            for row in range(self.rows.n):
+                for e in range(ps_row_start(&self.rows, row), ps_row_start(&self.rows, row + 1)):
+                    source = self.rows.indices[e]
+                    if source not in rows_of:
+                        found.append((self.name_list[self.row_name[row] if self.row_name != NULL else row],
+                                      self.name_list[source]))
+        for index, sources in (self.strays or {}).items():
+            found.extend((self.name_list[source], self.name_list[index]) for source in sources)
+        return found
+
+    # -- reading ------------------------------------------------------------------------------------------
+
+    def __len__(self):
+        return self.rows.n
+
+    @property
+    def n_edges(self):
+        """Number of distinct dependencies."""
+        self.settle()
+        self.make_distinct()
+        return self.rows.m
+
+    @property
+    def names(self):
+        """The tasks' names in the order they were added: a range, or a list that is not to be changed."""
+        self.settle()
+        if self.name_list is None:
+            return range(self.rows.n)
+        if self.row_name != NULL:
+            return [self.name_list[self.row_name[row]] for row in range(self.rows.n)]
+        # A graph that may still grow gives a copy, so that what is looked at does not change.
+        if self.shared and len(self.name_list) == self.rows.n:
+            return self.name_list
+        return self.name_list[:self.rows.n]
+
+    @property
+    def all_names(self):
+        """What the entries of the rows index: the tasks' names and behind them those that are no tasks."""
+        self.settle()
+        return range(self.rows.n) if self.name_list is None else self.name_list
+
+    def find(self, object name):
+        """Position of the task with this name, -1 if there is none; TypeError for an unhashable name."""
+        cdef int32_t index
+        cdef int64_t row
+        self.settle()
+        if self.name_list is None:
+            hash(name)
+            try:
+                index = range(self.rows.n).index(name)
+            except ValueError:
+                return -1
+            return index
+        ps_names_index(&self.names)
+        index = ps_names_find(&self.names, <PyObject *> name)
+        if self.row_name == NULL:
+            return index if index < self.rows.n else -1
+        for row in range(self.rows.n):
+            if self.row_name[row] == index:
+                return row
+        return -1
+
+    def predecessors_of(self, object task):
+        """Indices of the tasks that one depends on, in the order given; for a graph that is settled."""
+        cdef int64_t e
+        cdef int row = as_index(task, self.rows.n)
+        self.make_distinct()
+        return [self.rows.indices[e]
+                for e in range(ps_row_start(&self.rows, row), ps_row_start(&self.rows, row + 1))]
+
+    def rows_of_names(self):
+        """One list of predecessors' names per task; needs a graph that settles."""
+        cdef int64_t row, e
+        cdef list found = []
+        self.make_distinct()
+        names = self.name_list if self.name_list is not None else range(self.rows.n)
+        for row in range(self.rows.n):
+            found.append([names[self.rows.indices[e]]
+                          for e in range(ps_row_start(&self.rows, row), ps_row_start(&self.rows, row + 1))])
+        return found
+
+    def merged(self):
+        """A graph in which the rows of tasks with the same name are one; settled, so that it can be searched."""
+        cdef dict rows = {}
+        cdef int64_t row, e
+        cdef int32_t index
+        if self.row_name != NULL:
+            for row in range(self.rows.n):
+                sources = rows.setdefault(self.name_list[self.row_name[row]], [])
+                for e in range(ps_row_start(&self.rows, row), ps_row_start(&self.rows, row + 1)):
+                    sources.append(self.name_list[self.rows.indices[e]])
+        else:
+            ps_names_index(&self.names)
+            for row in range(self.rows.n):
+                index = ps_names_find(&self.names, <PyObject *> self.name_list[row])
+                sources = rows.setdefault(self.name_list[index], [])
+                for e in range(ps_row_start(&self.rows, row), ps_row_start(&self.rows, row + 1)):
+                    index = ps_names_find(&self.names, <PyObject *> self.name_list[self.rows.indices[e]])
+                    sources.append(self.name_list[index])
+        return Graph.from_rows(list(rows), list(rows.values()))
+
+    @property
+    def settled(self):
+        """True if every task has one row and row i has name i."""
+        return self.settle() == 1
+
+    def arrays(self):
+        """The rows as two views: row pointers and indices."""
+        self.settle()
+        self.make_distinct()
+        return (
+            memoryview(Column.view(self, self.rows.indptr, self.rows.n + 1, 8 if self.rows.wide else 4,
+                                   b"q" if self.rows.wide else b"i")),
+            memoryview(Column.view(self, self.rows.indices, self.rows.m, 4, b"i")),
+        )
+
+    def transposed(self):
+        """A graph with the same names whose rows are the successors of each task."""
+        self.settle()
+        self.make_distinct()
+        return self.reversed_rows(self.rows.n)
+
+    def reachable(self, list tasks):
+        """Indices of all tasks that can be reached along the rows from the given ones, those included."""
+        cdef int64_t n = self.rows.n, count = 0, i
+        cdef int32_t *found
+        cdef uint8_t *mark
+        for task in set(tasks):
+            as_index(task, n)
+        found = <int32_t *> ps_alloc(n, sizeof(int32_t))
+        mark = <uint8_t *> ps_alloc_zero(n, 1)
+        try:
+            if found == NULL or mark == NULL:
+                raise MemoryError
+            for task in dict.fromkeys(tasks):
+                found[count] = task
+                count += 1
+            with nogil:
+                if self.rows.wide:
+                    count = ps_reachable_64(<int64_t *> self.rows.indptr, self.rows.indices, count, found, mark)
+                else:
+                    count = ps_reachable_32(<int32_t *> self.rows.indptr, self.rows.indices, count, found, mark)
+            return [found[i] for i in range(count)]
+        finally:
+            ps_free(found)
+            ps_free(mark)
+
+    def cycles(self, Py_ssize_t most):
+        """One short cycle for each strongly connected component that has one.
+
+        Returns
+        -------
+        tuple of (list of list of int, int)
+            At most `most` cycles, each as indices in the order dependency before dependent, not closed; and in
+            how many components there is a cycle.  In the order of the first task of each component.
+        """
+        cdef int64_t n = self.rows.n, i, k, length, met = 0
+        cdef int32_t *component
+        cdef int32_t *scratch
+        cdef void *edge
+        cdef int32_t *parent
+        cdef uint8_t *done
+        cdef Py_ssize_t total = 0
+        cdef list found = []
+        self.settle()
+        component = <int32_t *> ps_alloc(n, sizeof(int32_t))
+        scratch = <int32_t *> ps_alloc(3 * n, sizeof(int32_t))
+        edge = ps_alloc(n, sizeof(int64_t))
+        parent = <int32_t *> ps_alloc(n, sizeof(int32_t))
+        done = <uint8_t *> ps_alloc_zero(n, 1)
+        try:
+            if component == NULL or scratch == NULL or edge == NULL or parent == NULL or done == NULL:
+                raise MemoryError
+            with nogil:
+                if self.rows.wide:
+                    ps_components_64(<int64_t *> self.rows.indptr, self.rows.indices, n, component, scratch,
+                                     scratch + n, scratch + 2 * n, <int64_t *> edge)
+                else:
+                    ps_components_32(<int32_t *> self.rows.indptr, self.rows.indices, n, component, scratch,
+                                     scratch + n, scratch + 2 * n, <int32_t *> edge)
+            # Members of each component, counted: one alone is a cycle only if it depends on itself.
+            memset(scratch, 0, n * sizeof(int32_t))
+            memset(parent, 0xFF, n * sizeof(int32_t))
+            for i in range(n):
+                scratch[component[i]] += 1
+            for i in range(n):
+                if done[component[i]] or scratch[component[i]] == 1 and not self.depends_on_itself(i):
+                    continue
+                done[component[i]] = 1
+                total += 1
+                if total > most:
+                    continue
+                # Breadth first from the first task; what was met is wiped again, so the whole is linear.
+                if self.rows.wide:
+                    length = ps_short_cycle_64(<int64_t *> self.rows.indptr, self.rows.indices, n, component,
+                                               <int32_t> i, parent, scratch + n, &met, scratch + 2 * n)
+                else:
+                    length = ps_short_cycle_32(<int32_t *> self.rows.indptr, self.rows.indices, n, component,
+                                               <int32_t> i, parent, scratch + n, &met, scratch + 2 * n)
+                for k in range(met):
+                    parent[scratch[n + k]] = -1
+                # The rows lead from a task to what it depends on, so the cycle comes out dependent first.
+                found.append([scratch[2 * n + k] for k in range(length - 1, -1, -1)])
+            return found, total
+        finally:
+            ps_free(component)
+            ps_free(scratch)
+            ps_free(edge)
+            ps_free(parent)
+            ps_free(done)
+
+    cdef bint depends_on_itself(self, int64_t task) noexcept:
+        cdef int64_t e
+        for e in range(ps_row_start(&self.rows, task), ps_row_start(&self.rows, task + 1)):
+            if self.rows.indices[e] == task:
+                return True
+        return False

@@ -1,0 +1,108 @@
+"""ReadyQueue: which ready task comes next.
+
+Without priorities a ring: positions come out in the order they became ready.  With priorities a binary heap:
+larger priority first, then the longer remaining path, then the lower position, which makes the order total and
+a run reproducible.
+"""
+
+from libc.stdint cimport int32_t
+
+from penstock._core.graph cimport ps_alloc, ps_free
+
+
+cdef class ReadyQueue:
+    """Positions waiting for their turn.
+
+    Owns its ring or heap; borrows the two columns of keys, which its user keeps alive and unchanged.  One run,
+    one thread.  ``push`` may be asked to grow the memory, ``pop`` never fails; the caller asks `count` first.
+    """
+
+    def __cinit__(self):
+        self.items = NULL
+        self.room = self.head = self.count = 0
+        self.by_priority = False
+        self.priority = self.remaining = NULL
+        self.reserve(16)
+
+    def __dealloc__(self):
+        ps_free(self.items)
+
+    def __reduce__(self):
+        raise TypeError("a ReadyQueue belongs to one run and cannot be pickled")
+
+    cdef int reserve(self, Py_ssize_t room) except -1:
+        """Make room for at least `room` positions."""
+        cdef Py_ssize_t size = 16, i
+        cdef int32_t *items
+        while size < room:
+            size *= 2
+        if size <= self.room:
+            return 0
+        items = <int32_t *> ps_alloc(size, sizeof(int32_t))
+        if items == NULL:
+            raise MemoryError
+        for i in range(self.count):
+            items[i] = self.items[(self.head + i) & (self.room - 1)]
+        ps_free(self.items)
+        self.items = items
+        self.room = size
+        self.head = 0
+        return 0
+
+    cdef int push(self, int32_t position) except -1:
+        if self.count == self.room:
+            self.reserve(2 * self.room)
+        if self.by_priority:
+            self.items[self.count] = position
+            self.count += 1
+            self.sift_up(self.count - 1)
+        else:
+            self.items[(self.head + self.count) & (self.room - 1)] = position
+            self.count += 1
+        return 0
+
+    cdef int32_t pop(self) noexcept nogil:
+        """Take the next position; the caller has seen that there is one."""
+        cdef int32_t first
+        self.count -= 1
+        if not self.by_priority:
+            first = self.items[self.head]
+            self.head = (self.head + 1) & (self.room - 1)
+            return first
+        first = self.items[0]
+        self.items[0] = self.items[self.count]
+        self.sift_down(0)
+        return first
+
+    cdef bint before(self, int32_t a, int32_t b) noexcept nogil:
+        if self.priority != NULL and self.priority[a] != self.priority[b]:
+            return self.priority[a] > self.priority[b]
+        if self.remaining != NULL and self.remaining[a] != self.remaining[b]:
+            return self.remaining[a] > self.remaining[b]
+        return a < b
+
+    cdef void sift_up(self, Py_ssize_t at) noexcept nogil:
+        cdef int32_t item = self.items[at]
+        cdef Py_ssize_t above
+        while at > 0:
+            above = (at - 1) >> 1
+            if not self.before(item, self.items[above]):
+                break
+            self.items[at] = self.items[above]
+            at = above
+        self.items[at] = item
+
+    cdef void sift_down(self, Py_ssize_t at) noexcept nogil:
+        cdef int32_t item = self.items[at]
+        cdef Py_ssize_t below
+        while True:
+            below = 2 * at + 1
+            if below >= self.count:
+                break
+            if below + 1 < self.count and self.before(self.items[below + 1], self.items[below]):
+                below += 1
+            if not self.before(self.items[below], item):
+                break
+            self.items[at] = self.items[below]
+            at = below
+        self.items[at] = item

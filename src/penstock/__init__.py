@@ -1,0 +1,60 @@
+"""Penstock plans and runs very large task graphs inside one Python process.
+
+A `TaskGraph` says what depends on what, its `plan` says in which order that can run, and running a plan gives an
+`ExecutionReport`:
+
+>>> import penstock
+>>> graph = penstock.TaskGraph.from_predecessors({"a": [], "b": ["a"], "c": ["a"]})
+>>> report = graph.plan().run_sync(str.upper)
+>>> dict(report.results)
+{'a': 'A', 'b': 'B', 'c': 'C'}
+
+Everything public is imported from here or from `penstock.errors`; the modules are an arrangement of ours and may
+change.  Importing penstock starts nothing: no thread, no event loop policy, no signal handler, no log handler.
+"""
+
+from importlib import metadata as _metadata
+
+from penstock.errors import CycleError as CycleError
+from penstock.errors import DependencyFailureError as DependencyFailureError
+from penstock.errors import DuplicateTaskError as DuplicateTaskError
+from penstock.errors import FormatError as FormatError
+from penstock.errors import GraphError as GraphError
+from penstock.errors import InternalError as InternalError
+from penstock.errors import InvalidStateError as InvalidStateError
+from penstock.errors import PenstockError as PenstockError
+from penstock.errors import RunFailed as RunFailed
+from penstock.errors import SchedulerError as SchedulerError
+from penstock.errors import TaskCancelledError as TaskCancelledError
+from penstock.errors import TaskDependencyError as TaskDependencyError
+from penstock.errors import TaskDuplicateExecutionError as TaskDuplicateExecutionError
+from penstock.errors import TaskError as TaskError
+from penstock.errors import TaskNotFoundError as TaskNotFoundError
+from penstock.errors import TaskOrderLoopError as TaskOrderLoopError
+from penstock.errors import TaskOrderNoExitError as TaskOrderNoExitError
+from penstock.errors import TaskRegistrationError as TaskRegistrationError
+from penstock.errors import UnknownDependencyError as UnknownDependencyError
+from penstock.execution import Progress as Progress
+from penstock.execution import Run as Run
+from penstock.graph import TaskGraph as TaskGraph
+from penstock.graph import TaskOrder as TaskOrder
+from penstock.plan import ExecutionPlan as ExecutionPlan
+from penstock.plan import ExecutionPlanner as ExecutionPlanner
+from penstock.plan import ExecutionStage as ExecutionStage
+from penstock.report.models import ExecutionReport as ExecutionReport
+from penstock.report.models import TaskAttemptStatistics as TaskAttemptStatistics
+from penstock.report.models import TaskExecutionStatistics as TaskExecutionStatistics
+
+try:
+    __version__ = _metadata.version("penstock")
+except _metadata.PackageNotFoundError:  # imported from a source tree that is not installed
+    __version__ = "0+unknown"
+
+__all__ = sorted(
+    name for name, value in globals().items() if isinstance(value, type) and value.__module__.startswith("penstock")
+)
+
+# Reprs, tracebacks and pickles name the public place.
+for _name in __all__:
+    globals()[_name].__module__ = "penstock"
+del _name

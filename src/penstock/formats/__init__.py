@@ -1,0 +1,1 @@
+"""Graph formats of others; every module is imported by its full name, so that none loads another in vain."""

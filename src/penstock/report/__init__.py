@@ -1,0 +1,1 @@
+"""What a run leaves behind: the report, its records, and the progress shown on the way."""

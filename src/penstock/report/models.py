@@ -1,0 +1,542 @@
+"""The report of a run: columns of the core, looked at as records.
+
+Nothing is copied when a report is made.  A record exists while somebody looks at it; totals, critical path and
+exports are worked out from the columns when they are asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from penstock._core import STATE_NAMES, RunState
+from penstock._views import LazySequence, ResultsView
+from penstock.errors import DependencyFailureError, RunFailed, TaskCancelledError, TaskNotFoundError, shown
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from penstock.plan import ExecutionPlan
+
+__all__ = ["ExecutionReport", "TaskAttemptStatistics", "TaskExecutionStatistics"]
+
+_PENDING, _READY, _RUNNING, _COMPLETED, _FAILED, _CANCELLED, _SKIPPED = range(len(STATE_NAMES))
+
+#: So many missing functions get a line of their own in `error_summary`.
+MAX_MISSING = 20
+
+
+class Unset:
+    """Stands in the column of results for a task that has none."""
+
+    __slots__ = ()
+
+
+UNSET = Unset()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAttemptStatistics:
+    """One try of a task.  Times are epoch seconds, the duration is seconds on the monotonic clock."""
+
+    task_name: Any
+    attempt_number: int
+    max_retries: int
+    start_time: float
+    end_time: float
+    duration: float
+    status: str
+    error_message: str | None = None
+    will_retry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskExecutionStatistics:
+    """What became of one task.
+
+    Attributes
+    ----------
+    task_name : hashable
+    stage_id : int
+        The planned stage.
+    start_time, end_time : float or None
+        When the body started and ended, in epoch seconds; None if it did not.
+    duration : float
+        Seconds from start to end on the monotonic clock; 0.0 if the task never started.
+    status : str
+        ``completed``, ``failed``, ``cancelled``, ``skipped``; ``running`` in the report of a run that goes on.
+    error_message : str or None
+        The text of the exception, or its class where it has none.
+    retry : int
+        The number of extra attempts allowed.
+    attempt_count : int
+        The number of attempts made.
+    attempt_statistics : list of TaskAttemptStatistics
+        Every attempt.
+    queued : float or None
+        Seconds between the end of the last dependency (the start of the run for a source) and the start.
+    exception : BaseException or None
+        What the body raised, the very object; for a skipped task a `DependencyFailureError` of its own.
+    """
+
+    task_name: Any
+    stage_id: int
+    start_time: float | None
+    end_time: float | None
+    duration: float
+    status: str
+    error_message: str | None = None
+    retry: int = 0
+    attempt_count: int = 0
+    attempt_statistics: list[TaskAttemptStatistics] = field(default_factory=list)
+    queued: float | None = None
+    exception: BaseException | None = None
+
+
+class RunFacts:
+    """What a run knows beside the core's columns; filled while it goes on.  Results are by task number."""
+
+    def __init__(self, n: int, stop_on_failure: bool) -> None:
+        self.results: list[Any] = [UNSET] * n
+        self.exceptions: dict[int, BaseException] = {}
+        self.failures: list[int] = []
+        self.missing: list[Hashable] = []
+        self.stop_on_failure = stop_on_failure
+        self.forced_state: str | None = None
+        self.epoch = 0.0
+        self.started = 0.0
+        self.ended: float | None = None
+
+    def begin(self) -> None:
+        """Note the start, on both clocks."""
+        self.epoch = time.time()
+        self.started = time.monotonic()
+
+    def end(self, forced_state: str | None) -> None:
+        """Note the end, and the state if it is not to be read from the tasks."""
+        self.ended = time.monotonic()
+        self.forced_state = forced_state
+
+    def note_failure(self, task: int) -> None:
+        """Remember a failed task; the first one stopped the run."""
+        self.failures.append(task)
+
+    def copy(self) -> RunFacts:
+        """Return what is known now, for the report of a run that goes on."""
+        other = RunFacts(0, self.stop_on_failure)
+        other.__dict__.update(self.__dict__)
+        other.results = list(self.results)
+        other.exceptions = dict(self.exceptions)
+        other.failures = list(self.failures)
+        return other
+
+    def to_epoch(self, monotonic: float) -> float:
+        """Translate a time of the run's clock.  Adding one constant keeps the order of any two times."""
+        return self.epoch + (monotonic - self.started)
+
+
+def text_of(error: BaseException) -> str:
+    """Return an exception's text; its class where it has none or its ``__str__`` raises."""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    return text or type(error).__name__
+
+
+class ExecutionReport:
+    """Everything about one run.
+
+    Attributes
+    ----------
+    task_statistics : sequence of TaskExecutionStatistics
+        One record per task in the order the tasks were added, made when looked at.
+    results : mapping
+        Result by task name, for the tasks that completed; `task_return_set` is the same.
+    execution_state : str
+        ``completed`` (every task did), ``failed`` (a task did), ``cancelled``; ``running`` while the run goes on.
+    error_summary : list of str
+        One line per failure, in the order they happened; first of all what stopped the run.
+    total_start_time, total_end_time : float
+        Start and end of the run, epoch seconds.
+    total_duration, execution_duration, planning_duration : float
+        Seconds.
+    """
+
+    def __init__(self, plan: ExecutionPlan, core: RunState, facts: RunFacts) -> None:
+        self._plan = plan
+        self._core = core
+        self._facts = facts
+        self._names = plan.names
+        self._position = plan._compiled.position
+        self._states = core.states
+        self._starts = core.start_times
+        self._ends = core.end_times
+
+    def __repr__(self) -> str:
+        return f"<ExecutionReport: {self.execution_state}, {self.successful_tasks:,} of {self.total_tasks:,} tasks>"
+
+    # -- totals ---------------------------------------------------------------------------------------------
+
+    @property
+    def total_tasks(self) -> int:
+        """The number of tasks in the graph."""
+        return self._plan.total_tasks
+
+    @property
+    def total_stages(self) -> int:
+        """The number of stages in the plan."""
+        return self._plan.depth
+
+    @property
+    def max_parallelism(self) -> int:
+        """The plan's `max_parallelism`."""
+        return self._plan.max_parallelism
+
+    @property
+    def successful_tasks(self) -> int:
+        """The number of completed tasks."""
+        return self._core.tally()[_COMPLETED]
+
+    @property
+    def failed_tasks(self) -> int:
+        """The number of failed tasks."""
+        return self._core.tally()[_FAILED]
+
+    @property
+    def cancelled_tasks(self) -> int:
+        """The number of cancelled tasks."""
+        return self._core.tally()[_CANCELLED]
+
+    @property
+    def skipped_tasks(self) -> int:
+        """The number of tasks that were never started."""
+        return self._core.tally()[_SKIPPED]
+
+    @property
+    def execution_state(self) -> str:
+        """How the run ended."""
+        if self._facts.ended is None:
+            return "running"
+        if self._facts.forced_state is not None:
+            return self._facts.forced_state
+        if self.failed_tasks or self._facts.missing:
+            return "failed"
+        # A body that raised CancelledError: nothing failed, but not everything was done either.
+        return "completed" if self.successful_tasks == self.total_tasks else "cancelled"
+
+    @property
+    def total_start_time(self) -> float:
+        """When the run started, in epoch seconds."""
+        return self._facts.epoch
+
+    @property
+    def total_end_time(self) -> float:
+        """When the run ended, in epoch seconds; now, while it goes on."""
+        return self._facts.to_epoch(self._end)
+
+    @property
+    def _end(self) -> float:
+        return time.monotonic() if self._facts.ended is None else self._facts.ended
+
+    @property
+    def planning_duration(self) -> float:
+        """Seconds that planning took; a plan that is run again is not planned again."""
+        return self._plan.planning_duration
+
+    @property
+    def execution_duration(self) -> float:
+        """Seconds from the start of the run to its end."""
+        return self._end - self._facts.started
+
+    @property
+    def total_duration(self) -> float:
+        """The sum of `planning_duration` and `execution_duration`."""
+        return self.planning_duration + self.execution_duration
+
+    @property
+    def error_summary(self) -> list[str]:
+        """One line per failure, in the order they happened; first what stopped the run."""
+        facts = self._facts
+        lines = [f"Execution failed: {TaskNotFoundError(name)}" for name in facts.missing[:MAX_MISSING]]
+        if len(facts.missing) > MAX_MISSING:
+            lines.append(f"Execution failed: {len(facts.missing) - MAX_MISSING:,} more tasks have no function.")
+        for number, task in enumerate(facts.failures):
+            name, text = shown(self._names[task]), text_of(facts.exceptions[task])
+            if number == 0 and facts.stop_on_failure:
+                lines.append(f"Execution interrupted; task '{name}' failed: {text}")
+            if self._plan._compiled.successors_of(task):
+                lines.append(f"Task '{name}' failed during execution: {text}")
+            else:
+                lines.append(f"Final task '{name}' failed: {text}")
+        return lines
+
+    # -- tasks ----------------------------------------------------------------------------------------------
+
+    @property
+    def task_statistics(self) -> Sequence[TaskExecutionStatistics]:
+        """One record per task, in the order the tasks were added; made when looked at."""
+        if self._facts.ended is None:
+            # Of a run that goes on: the tasks that have started or ended.
+            shown_tasks = [t for t in range(self.total_tasks) if self._state_of(t) >= _RUNNING]
+            return LazySequence(len(shown_tasks), lambda i: self._record(shown_tasks[i]), "record")
+        return LazySequence(self.total_tasks, self._record, "record")
+
+    def record_of(self, name: Hashable) -> TaskExecutionStatistics:
+        """Return the record of one task.
+
+        Raises
+        ------
+        KeyError
+            No task has this name.
+        """
+        task = self._plan._compiled.graph.find(name)
+        if task < 0:
+            raise KeyError(name)
+        return self._record(task)
+
+    @property
+    def completion_order(self) -> list[Any]:
+        """The names of the tasks in the order they ended or were skipped."""
+        order = self._plan.order
+        return [self._names[order[position]] for position in self._core.completion_order]
+
+    @property
+    def results(self) -> Mapping[Any, Any]:
+        """Result by task name, for the tasks that completed."""
+        values = self._facts.results
+        return ResultsView(
+            self._names,
+            self._plan._compiled.graph.find,
+            values.__getitem__,
+            lambda task: values[task] is not UNSET,
+            self.successful_tasks,
+        )
+
+    @property
+    def task_return_set(self) -> Mapping[Any, Any]:
+        """The same as `results`."""
+        return self.results
+
+    def _state_of(self, task: int) -> int:
+        return self._states[self._position[task]]
+
+    def _record(self, task: int) -> TaskExecutionStatistics:
+        position = self._position[task]
+        state = self._states[position]
+        start, end = self._starts[position], self._ends[position]
+        has_start, has_end = start == start, end == end  # NaN for never
+        if not has_start:
+            duration = 0.0
+        else:
+            duration = (end if has_end else self._end) - start
+        error = self._error(task, state)
+        # A task that was skipped was not tried.
+        attempts = 1 if has_start else 0
+        to_epoch = self._facts.to_epoch
+        return TaskExecutionStatistics(
+            task_name=self._names[task],
+            stage_id=self._stage_of[task],
+            start_time=to_epoch(start) if has_start else None,
+            end_time=to_epoch(end) if has_end else None,
+            duration=duration,
+            status=STATE_NAMES[state],
+            error_message=None if error is None else self._message(error, state),
+            attempt_count=attempts,
+            attempt_statistics=self._attempts(task, state, start, end, error) if has_start and has_end else [],
+            queued=start - self._ready_at(task) if has_start else None,
+            exception=error,
+        )
+
+    @cached_property
+    def _stage_of(self) -> memoryview:
+        return self._plan.stage_of
+
+    def _ready_at(self, task: int) -> float:
+        """When the last dependency ended, in the run's clock."""
+        dependencies = self._plan._compiled.graph.predecessors_of(task)
+        return max((self._ends[self._position[other]] for other in dependencies), default=self._facts.started)
+
+    def _message(self, error: BaseException, state: int) -> str:
+        if state == _CANCELLED and self._facts.failures and self._facts.stop_on_failure:
+            return "Task cancelled due to previous failure"
+        return text_of(error)
+
+    def _attempts(
+        self, task: int, state: int, start: float, end: float, error: BaseException | None
+    ) -> list[TaskAttemptStatistics]:
+        message = None if error is None else self._message(error, state)
+        to_epoch = self._facts.to_epoch
+        return [
+            TaskAttemptStatistics(
+                self._names[task], 1, 0, to_epoch(start), to_epoch(end), end - start, STATE_NAMES[state], message
+            )
+        ]
+
+    # -- causes ---------------------------------------------------------------------------------------------
+
+    def _error(self, task: int, state: int) -> BaseException | None:
+        if state in (_FAILED, _CANCELLED):
+            return self._facts.exceptions.get(task)
+        if state == _SKIPPED:
+            return self._skipped(task)
+        return None
+
+    def _skipped(self, task: int) -> DependencyFailureError:
+        """Say why a task was never started."""
+        order, names = self._plan.order, self._names
+        path = [self._position[task]]
+        while (cause := self._core.cause_of(path[-1])) >= 0:
+            path.append(cause)
+        path.reverse()
+        if len(path) == 1:
+            return self._skipped_by_stop()
+        first = order[path[0]]
+        root = self._facts.exceptions.get(first)
+        state = STATE_NAMES[self._states[path[0]]]
+        failed = [
+            names[other]
+            for other in self._plan._compiled.graph.predecessors_of(task)
+            if self._state_of(other) >= _FAILED
+        ]
+        detail = "" if root is None else f": {type(root).__name__}: {text_of(root)}"
+        return DependencyFailureError(
+            f"Task '{shown(names[task])}' was skipped, because task '{shown(names[first])}' {_was(state)}{detail}",
+            failed,
+            root,
+            tuple(names[order[position]] for position in path),
+        )
+
+    def _skipped_by_stop(self) -> DependencyFailureError:
+        facts = self._facts
+        if facts.failures:
+            first = facts.failures[0]
+            return DependencyFailureError(
+                f"Never started: the run was stopped when task '{shown(self._names[first])}' failed",
+                root_cause=facts.exceptions[first],
+            )
+        if facts.missing:
+            return DependencyFailureError("Never started: the run has tasks without a function")
+        return DependencyFailureError("Never started: the run was cancelled")
+
+    # -- questions ------------------------------------------------------------------------------------------
+
+    def get_task_statistics_by_stage(self, stage_id: int) -> list[TaskExecutionStatistics]:
+        """Return the records of the tasks planned for one stage."""
+        if not 0 <= stage_id < self.total_stages:
+            return []
+        return [self._record(task) for task in self._plan._compiled.stage_members(stage_id)]
+
+    def get_longest_task(self) -> TaskExecutionStatistics | None:
+        """Return the record with the largest duration, None for an empty graph."""
+        durations = self._durations()
+        if not durations:
+            return None
+        return self._record(max(range(len(durations)), key=durations.__getitem__))
+
+    def get_average_task_duration(self) -> float:
+        """Return the mean duration in seconds of the tasks that ran, 0.0 if none did."""
+        ran = self._core.tally()[_COMPLETED] + self.failed_tasks + self.cancelled_tasks
+        return sum(self._durations()) / ran if ran else 0.0
+
+    def _durations(self) -> list[float]:
+        """Seconds by task number; 0.0 for those that have not ended."""
+        starts, ends = self._starts, self._ends
+        # NaN compares as unequal to itself: a task without an end counts nothing.
+        return [
+            ends[position] - starts[position] if ends[position] == ends[position] else 0.0
+            for position in self._position
+        ]
+
+    def critical_path(self) -> tuple[tuple[Any, ...], float]:
+        """Return the names along the path that took longest by measured durations, and its seconds."""
+        return self._plan.critical_path(self._durations())
+
+    def raise_for_failure(self) -> None:
+        """Raise `RunFailed` with the tasks' original exceptions, unless every task completed.
+
+        Raises
+        ------
+        RunFailed
+            Its members are the exceptions of the failed tasks in the order they failed; cancelled tasks take part
+            as `TaskCancelledError`.
+        """
+        if self.execution_state in ("completed", "running"):
+            return
+        members: list[Exception] = []
+        for task in self._facts.failures:
+            error = self._facts.exceptions[task]
+            members.append(error if isinstance(error, Exception) else _wrapped(error))
+        if not members:
+            members = [TaskNotFoundError(name) for name in self._facts.missing]
+        if not members:
+            members = [
+                TaskCancelledError(self._names[task])
+                for task in range(self.total_tasks)
+                if self._state_of(task) == _CANCELLED
+            ]
+        if not members:
+            members = [self._skipped_by_stop()]
+        raise RunFailed(f"{self.failed_tasks:,} of {self.total_tasks:,} tasks failed", members, self)
+
+    # -- exports --------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the whole report, results left out, as plain values that JSON can hold.
+
+        Names that are neither text nor int are given as their ``repr``.
+        """
+        from penstock.report.export import to_dict
+
+        return to_dict(self)
+
+    def to_json(self, path: str | PathLike[str] | None = None) -> str | None:
+        """Return the report as JSON text, or write it to a file.
+
+        The file is written beside its place and then moved there, so it is never half there.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        """
+        from penstock.report.export import to_json
+
+        return to_json(self, path)
+
+    def summary(self) -> str:
+        """Return a page of text: state, counts, times, the slowest tasks and the failures."""
+        from penstock.report.export import summary
+
+        return summary(self)
+
+    def skipped_by_root(self) -> list[tuple[Any, int]]:
+        """Return the tasks because of which others were skipped, with how many, the largest number first."""
+        states, core, order = self._states, self._core, self._plan.order
+        root: dict[int, int] = {}
+        tally: dict[int, int] = {}
+        # In the order of skipping a cause stands before its consequences, so one look up each is enough.
+        for position in core.completion_order:
+            if states[position] == _SKIPPED and (cause := core.cause_of(position)) >= 0:
+                root[position] = root.get(cause, cause)
+                tally[root[position]] = tally.get(root[position], 0) + 1
+        counts = sorted(tally.items(), key=lambda item: -item[1])
+        return [(self._names[order[position]], count) for position, count in counts]
+
+    def failures(self) -> Iterator[TaskExecutionStatistics]:
+        """Yield the records of the failed tasks, in the order they failed."""
+        return (self._record(task) for task in self._facts.failures)
+
+
+def _was(state: str) -> str:
+    return "failed" if state == "failed" else f"was {state}"
+
+
+def _wrapped(error: BaseException) -> Exception:
+    """Return an Exception for a BaseException, which cannot be a member of an ExceptionGroup."""
+    wrapped = RuntimeError(f"{type(error).__name__}: {text_of(error)}")
+    wrapped.__cause__ = error
+    return wrapped

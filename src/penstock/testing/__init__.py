@@ -1,0 +1,1 @@
+"""Aids for tests and benchmarks of code that plans and runs task graphs."""
