@@ -1,13 +1,28 @@
-"""Fixtures that more than one folder of tests uses."""
+"""Fixtures that more than one folder of tests uses.
+
+A test that hangs is ended by pytest-timeout with a stack dump of every thread (see pyproject.toml).
+"""
 
 from __future__ import annotations
 
+import asyncio
 import csv
+import logging
 import os
+import random
+import sys
+import threading
+import zlib
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+
+try:
+    import uvloop
+except ImportError:  # not on Windows
+    uvloop = None
 
 _WFINSTANCES = Path(
     os.environ.get("PENSTOCK_WFINSTANCES")
@@ -57,3 +72,123 @@ def listed_instance(request: pytest.FixtureRequest) -> ListedInstance:
         pytest.skip(_NO_WFINSTANCES)
     listed: ListedInstance = request.param
     return listed
+
+
+# -- leaks ------------------------------------------------------------------------------------------------
+
+
+def _children() -> set[int]:
+    """Processes started by this one; none are seen where there is no Linux-like /proc."""
+    found: set[int] = set()
+    for listing in Path("/proc/self/task").glob("*/children"):
+        try:
+            found.update(map(int, listing.read_text().split()))
+        except OSError:  # the thread ended
+            continue
+    return found
+
+
+def _descriptors() -> dict[str, str]:
+    """Open file descriptors and what they lead to, as far as the system tells."""
+    found = {}
+    for entry in Path("/proc/self/fd").glob("*"):
+        try:
+            found[entry.name] = os.readlink(entry)
+        except OSError:  # the one that lists the folder
+            continue
+    return found
+
+
+class _Errors(logging.Handler):
+    """Collects what asyncio logs as an error: lost exceptions, tasks destroyed while pending."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+@pytest.fixture(autouse=True)
+def asyncio_errors() -> Iterator[list[str]]:
+    """Nothing may be logged by asyncio as an error; a test that provokes that empties this list."""
+    handler = _Errors()
+    logger = logging.getLogger("asyncio")
+    logger.addHandler(handler)
+    yield handler.messages
+    logger.removeHandler(handler)
+    assert not handler.messages
+
+
+@pytest.fixture(autouse=True)
+def leak_guard() -> Iterator[None]:
+    """A test must leave no thread, child process or open descriptor behind."""
+    threads, children, descriptors = set(threading.enumerate()), _children(), _descriptors()
+    yield
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(2.0)
+        assert not thread.is_alive(), f"{thread} was left behind"
+    left = _children() - children
+    assert not left, f"child processes were left behind: {left}"
+    opened = dict(_descriptors().items() - descriptors.items())
+    assert not opened, f"descriptors were left open: {opened}"
+
+
+# -- event loops ------------------------------------------------------------------------------------------
+
+
+def _eager_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
+    return loop
+
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
+if uvloop is not None:
+    LOOPS["uvloop"] = uvloop.new_event_loop
+    # libuv opens a pipe for signals with its first loop and keeps it until the process ends.
+    uvloop.new_event_loop().close()
+if sys.version_info >= (3, 12):
+    LOOPS["eager"] = _eager_loop
+
+
+def run_on(factory: Callable[[], asyncio.AbstractEventLoop], main: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine on a loop of its own, which must have no task left at the end."""
+
+    async def checked() -> Any:
+        try:
+            return await main
+        finally:
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            assert not left, f"tasks were left behind: {left}"
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(checked())
+
+
+@pytest.fixture(params=LOOPS)
+def on_loop(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], Any]:
+    """``on_loop(coroutine)`` runs it, on every kind of event loop in turn."""
+    return lambda main: run_on(LOOPS[request.param], main)
+
+
+@pytest.fixture
+def on_asyncio() -> Callable[[Coroutine[Any, Any, Any]], Any]:
+    """``on_asyncio(coroutine)`` runs it on asyncio's own loop; for what does not depend on the loop."""
+    return lambda main: run_on(asyncio.new_event_loop, main)
+
+
+# -- chance -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> random.Random:
+    """Random numbers from a seed of the test's own, which is shown when the test fails.
+
+    ``PENSTOCK_TEST_SEED`` replaces it.
+    """
+    text = os.environ.get("PENSTOCK_TEST_SEED")
+    seed = int(text) if text else zlib.crc32(request.node.nodeid.encode())
+    request.node.add_report_section("setup", "seed", f"PENSTOCK_TEST_SEED={seed}")
+    return random.Random(seed)

@@ -16,6 +16,7 @@ import asyncio
 import contextvars
 import inspect
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -154,6 +155,18 @@ class Run:
         if self._final is not None:
             return self._final
         return ExecutionReport(self._plan, self._core.copy(), self._facts.copy())
+
+    def _last_report(self) -> ExecutionReport:
+        """Return the report of a run that nobody will wait for any longer.
+
+        What has not started counts as skipped, and a body that would not end stays ``running``.
+        """
+        if self._final is not None:
+            return self._final
+        core, facts = self._core.copy(), self._facts.copy()
+        core.stop()
+        facts.end("cancelled")
+        return ExecutionReport(self._plan, core, facts)
 
     def done(self) -> bool:
         """Return True once every task has ended."""
@@ -398,11 +411,18 @@ def run_on_own_loop(main: Callable[[], Awaitable[ExecutionReport]], instead: str
         return runner.run(run())
 
 
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes a uvloop event loop, None (asyncio's own) where uvloop is not installed."""
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return what makes an event loop: uvloop's where it is installed, else asyncio's own."""
+    make: Callable[[], asyncio.AbstractEventLoop]
     try:
-        import uvloop
+        from uvloop import new_event_loop as make
     except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
+        make = asyncio.new_event_loop
+
+    def new_loop() -> asyncio.AbstractEventLoop:
+        loop = make()
+        # Plain functions run on the loop and may take their time; asyncio's debug mode would warn of each one.
+        loop.slow_callback_duration = math.inf
+        return loop
+
+    return new_loop

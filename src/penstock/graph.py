@@ -419,8 +419,7 @@ class TaskGraph:
         task = self._core.find(name)
         if task < 0:
             raise KeyError(name)
-        if not self._core.settled:
-            raise self._problems()
+        self._require_one_task_per_name()
         return task
 
     def to_predecessors(self) -> dict[Any, list[Any]]:
@@ -432,8 +431,7 @@ class TaskGraph:
             Tasks share a name.
         """
         with self._lock:
-            if not self._core.settled:
-                raise self._problems()
+            self._require_one_task_per_name()
             return dict(zip(self._core.names, self._core.rows_of_names(), strict=True))
 
     def to_networkx(self) -> networkx.DiGraph[Any]:
@@ -489,12 +487,19 @@ class TaskGraph:
                 try:
                     self._planned = Plan(self._core)
                 except ValueError:
+                    if not self._core.cycles(0)[1]:
+                        raise  # the arrays of the graph were changed, and are no rows any more
                     self._planned = False
             return self._planned or None  # type: ignore[return-value]
 
+    def _require_one_task_per_name(self) -> None:
+        if not self._core.settled or self._core.duplicates():
+            raise self._problems()
+
     def _require_sound(self) -> None:
         """Raise if tasks share a name or a dependency is no task; cycles are allowed."""
-        if not self._core.settled or self._core.duplicates() or self._core.unlisted():
+        self._require_one_task_per_name()
+        if self._core.unlisted():
             raise self._problems()
 
     def _problems(self) -> Exception:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from penstock._core import Graph, Plan
 from penstock._views import LazySequence, SequenceView
@@ -352,7 +352,10 @@ class ExecutionPlan:
 
 
 def _unpickle(
-    names: list[Any] | None, indptr: tuple[str, bytes], indices: bytes, functions: dict[Hashable, TaskFunction]
+    names: list[Any] | None,
+    indptr: tuple[Literal["i", "q"], bytes],
+    indices: bytes,
+    functions: dict[Hashable, TaskFunction],
 ) -> ExecutionPlan:
     core = Graph.from_arrays(memoryview(indptr[1]).cast(indptr[0]), memoryview(indices).cast("i"), False, names)
     return ExecutionPlan(Plan(core), functions, 0.0)

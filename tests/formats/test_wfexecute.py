@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-import uvloop
 
 from penstock.errors import FormatError, TaskError
 from penstock.formats import wfexecute
@@ -23,17 +22,6 @@ from penstock.formats.wfformat import WfCommand, WfInstance
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups and pipes with names are POSIX")
 
 Runner = Callable[[Coroutine[Any, Any, Any]], Any]
-
-
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Runner:
-    """Run a coroutine on each kind of loop."""
-
-    def run_in_new_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
-        with asyncio.Runner(loop_factory=request.param) as runner:
-            return runner.run(coroutine)
-
-    return run_in_new_loop
 
 
 def command(program: str, *arguments: str, folder: Path) -> Callable[[], Awaitable[None]]:
@@ -47,12 +35,12 @@ def script(text: str, *arguments: str, folder: Path) -> Callable[[], Awaitable[N
     return command(sys.executable, "-c", text, *arguments, folder=folder)
 
 
-def failure(run: Runner, function: Callable[[], Awaitable[None]]) -> str:
+def failure(on_loop: Runner, function: Callable[[], Awaitable[None]]) -> str:
     async def body() -> None:
         await function()
 
     with pytest.raises(TaskError) as caught:
-        run(body())
+        on_loop(body())
     return str(caught.value)
 
 
@@ -60,89 +48,92 @@ async def call(function: Callable[[], Awaitable[None]]) -> None:
     await function()
 
 
-def test_arguments_arrive_as_recorded_and_no_shell_reads_them(run: Runner, tmp_path: Path) -> None:
+def test_arguments_arrive_as_recorded_and_no_shell_reads_them(on_loop: Runner, tmp_path: Path) -> None:
     arguments = ("--percent-cpu 0.6", "$HOME", "*", "a;b", 'x "y" z', "", "caf\u00e9\n")
     text = "import json, sys; json.dump(sys.argv[1:], open('seen.json', 'w'))"
-    run(call(script(text, *arguments, folder=tmp_path)))
+    on_loop(call(script(text, *arguments, folder=tmp_path)))
     assert json.loads((tmp_path / "seen.json").read_text()) == list(arguments)
 
 
-def test_tasks_share_the_work_folder_and_leave_nothing_else_there(run: Runner, tmp_path: Path) -> None:
-    run(call(script("open('a.txt', 'w').write('from a')", folder=tmp_path)))
-    run(call(script("open('b.txt', 'w').write(open('a.txt').read())", folder=tmp_path)))
+def test_tasks_share_the_folder_and_leave_nothing_else_there(on_loop: Runner, tmp_path: Path) -> None:
+    on_loop(call(script("open('a.txt', 'w').write('from a')", folder=tmp_path)))
+    on_loop(call(script("open('b.txt', 'w').write(open('a.txt').read())", folder=tmp_path)))
     assert (tmp_path / "b.txt").read_text() == "from a"
     assert sorted(os.listdir(tmp_path)) == ["a.txt", "b.txt"]
 
 
-def test_a_program_may_be_a_file_of_the_work_folder(run: Runner, tmp_path: Path) -> None:
+def test_a_program_may_be_a_file_of_the_work_folder(on_loop: Runner, tmp_path: Path) -> None:
     program = tmp_path / "made by another task"
     program.write_text("#!/bin/sh\necho done > done.txt\n")
     program.chmod(0o755)
-    run(call(command("./made by another task", folder=tmp_path)))
+    on_loop(call(command("./made by another task", folder=tmp_path)))
     assert (tmp_path / "done.txt").exists()
 
 
 def test_standard_input_is_empty_and_output_is_dropped(
-    run: Runner, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    on_loop: Runner, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     text = "import sys; assert sys.stdin.read() == ''; print('x' * 1_000_000); print('y', file=sys.stderr)"
-    run(call(script(text, folder=tmp_path)))
+    on_loop(call(script(text, folder=tmp_path)))
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_failed_program_tells_its_exit_code_and_the_end_of_its_errors(run: Runner, tmp_path: Path) -> None:
+def test_a_failed_program_tells_its_exit_code_and_the_end_of_its_errors(
+    on_loop: Runner, tmp_path: Path
+) -> None:
     text = "import sys; sys.stderr.write('first line' + 'x' * 100_000 + 'last line\\n'); sys.exit(7)"
-    message = failure(run, script(text, folder=tmp_path))
+    message = failure(on_loop, script(text, folder=tmp_path))
     assert f"program {sys.executable!r} exited with code 7: ...xxx" in message
     assert message.endswith("xlast line")
     assert len(message) < wfexecute.STDERR_BYTES_SHOWN + 200
 
 
-def test_errors_that_are_no_text_are_shown_as_well_as_can_be(run: Runner, tmp_path: Path) -> None:
+def test_errors_that_are_no_text_are_shown_as_well_as_can_be(on_loop: Runner, tmp_path: Path) -> None:
     text = "import os, sys; os.write(2, bytes([255, 65, 0])); sys.exit(1)"
-    assert "exited with code 1: \ufffdA" in failure(run, script(text, folder=tmp_path))
+    assert "exited with code 1: \ufffdA" in failure(on_loop, script(text, folder=tmp_path))
 
 
-def test_a_program_that_fails_silently_is_said_to(run: Runner, tmp_path: Path) -> None:
-    message = failure(run, command("false", folder=tmp_path))
+def test_a_program_that_fails_silently_is_said_to(on_loop: Runner, tmp_path: Path) -> None:
+    message = failure(on_loop, command("false", folder=tmp_path))
     assert message == "program 'false' exited with code 1 and printed no error"
 
 
-def test_a_program_ended_by_a_signal_names_it(run: Runner, tmp_path: Path) -> None:
+def test_a_program_ended_by_a_signal_names_it(on_loop: Runner, tmp_path: Path) -> None:
     text = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-    assert "was ended by SIGKILL" in failure(run, script(text, folder=tmp_path))
+    assert "was ended by SIGKILL" in failure(on_loop, script(text, folder=tmp_path))
 
 
-def test_a_program_that_is_not_there_is_named_with_the_remedy(run: Runner, tmp_path: Path) -> None:
-    message = failure(run, command("no-such-program", folder=tmp_path))
+def test_a_program_that_is_not_there_is_named_with_the_remedy(on_loop: Runner, tmp_path: Path) -> None:
+    message = failure(on_loop, command("no-such-program", folder=tmp_path))
     assert "'no-such-program' was not found on PATH; install it, or replay the workflow instead" in message
-    assert "was not found in the work folder" in failure(run, command("./no-such-program", folder=tmp_path))
-
-
-def test_a_recorded_shell_script_is_called_one(run: Runner, tmp_path: Path) -> None:
-    message = failure(run, command("fastqc --quiet a.gz\n  fastqc --version", folder=tmp_path))
-    assert "reads like a shell command; commands run without a shell" in message
-    assert "reads like a shell command" in failure(run, command("x y " * 10_000, folder=tmp_path))
-
-
-def test_a_program_that_may_not_be_executed_is_named_with_the_remedy(run: Runner, tmp_path: Path) -> None:
-    (tmp_path / "plain.txt").write_text("no program")
-    message = failure(run, command("./plain.txt", folder=tmp_path))
-    assert message == "program './plain.txt' could not be started: Permission denied; make it executable"
-
-
-def test_a_null_character_in_an_argument_fails_the_task(run: Runner, tmp_path: Path) -> None:
-    assert "could not be started: a null character in its words" in failure(
-        run, command("true", "a\0b", folder=tmp_path)
+    assert "was not found in the work folder" in failure(
+        on_loop, command("./no-such-program", folder=tmp_path)
     )
 
 
-def test_a_vanished_work_folder_fails_the_task(run: Runner, tmp_path: Path) -> None:
+def test_a_recorded_shell_script_is_called_one(on_loop: Runner, tmp_path: Path) -> None:
+    message = failure(on_loop, command("fastqc --quiet a.gz\n  fastqc --version", folder=tmp_path))
+    assert "reads like a shell command; commands run without a shell" in message
+    assert "reads like a shell command" in failure(on_loop, command("x y " * 10_000, folder=tmp_path))
+
+
+def test_a_program_that_may_not_be_executed_is_named_with_the_remedy(on_loop: Runner, tmp_path: Path) -> None:
+    (tmp_path / "plain.txt").write_text("no program")
+    message = failure(on_loop, command("./plain.txt", folder=tmp_path))
+    assert message == "program './plain.txt' could not be started: Permission denied; make it executable"
+
+
+def test_a_null_character_in_an_argument_fails_the_task(on_loop: Runner, tmp_path: Path) -> None:
+    message = failure(on_loop, command("true", "a\0b", folder=tmp_path))
+    assert message == "program 'true' could not be started: a null character in its words"
+
+
+def test_a_vanished_work_folder_fails_the_task(on_loop: Runner, tmp_path: Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
     function = command("true", folder=folder)
     folder.rmdir()
-    assert f"could not be started: the work folder {folder} is gone" in failure(run, function)
+    assert f"could not be started: the work folder {folder} is gone" in failure(on_loop, function)
 
 
 def test_tasks_without_a_command_are_all_named_before_anything_runs(tmp_path: Path) -> None:
@@ -201,7 +192,7 @@ async def cancel_when_ready(
     return took
 
 
-def test_a_cancelled_program_may_end_by_itself(run: Runner, tmp_path: Path) -> None:
+def test_a_cancelled_program_may_end_by_itself(on_loop: Runner, tmp_path: Path) -> None:
     text = """
 def end(*_):
     open("ended", "w").close()
@@ -211,21 +202,21 @@ signal.signal(signal.SIGTERM, end)
 ready()
 signal.pause()
 """
-    run(cancel_when_ready(script(START + text, folder=tmp_path), tmp_path))
+    on_loop(cancel_when_ready(script(START + text, folder=tmp_path), tmp_path))
     assert (tmp_path / "ended").exists()
 
 
-def test_a_cancelled_program_that_goes_on_is_killed_after_the_grace(run: Runner, tmp_path: Path) -> None:
+def test_a_cancelled_program_that_goes_on_is_killed_after_the_grace(on_loop: Runner, tmp_path: Path) -> None:
     text = """
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 ready()
 signal.pause()
 """
-    took = run(cancel_when_ready(script(START + text, folder=tmp_path), tmp_path))
+    took = on_loop(cancel_when_ready(script(START + text, folder=tmp_path), tmp_path))
     assert wfexecute.GRACE_SECONDS <= took < wfexecute.GRACE_SECONDS + 1
 
 
-def test_what_a_cancelled_program_started_ends_with_it(run: Runner, tmp_path: Path) -> None:
+def test_what_a_cancelled_program_started_ends_with_it(on_loop: Runner, tmp_path: Path) -> None:
     text = """
 if os.fork() == 0:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -235,11 +226,11 @@ if os.fork() == 0:
 while True:
     signal.pause()
 """
-    run(cancel_when_ready(script(START + text, folder=tmp_path), tmp_path, said_by_child=True))
+    on_loop(cancel_when_ready(script(START + text, folder=tmp_path), tmp_path, said_by_child=True))
 
 
 def test_cancelling_again_ends_the_grace(
-    run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    on_loop: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wfexecute, "GRACE_SECONDS", 50.0)
     text = """
@@ -247,11 +238,13 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 ready()
 signal.pause()
 """
-    took = run(cancel_when_ready(script(START + text, folder=tmp_path), tmp_path, times=4))
+    took = on_loop(cancel_when_ready(script(START + text, folder=tmp_path), tmp_path, times=4))
     assert took < 5
 
 
-def test_a_program_that_leaves_a_child_behind_does_not_hold_its_task_up(run: Runner, tmp_path: Path) -> None:
+def test_a_program_that_leaves_a_child_behind_does_not_hold_its_task_up(
+    on_loop: Runner, tmp_path: Path
+) -> None:
     text = """
 if os.fork() == 0:
     ready()
@@ -265,10 +258,10 @@ if os.fork() == 0:
         with await asyncio.to_thread(open, tmp_path / "pipe") as pipe:
             return int(pipe.readline())
 
-    os.kill(run(body()), signal.SIGKILL)
+    os.kill(on_loop(body()), signal.SIGKILL)
 
 
-def test_cancelling_while_the_program_starts_leaves_no_process(run: Runner, tmp_path: Path) -> None:
+def test_cancelling_while_the_program_starts_leaves_no_process(on_loop: Runner, tmp_path: Path) -> None:
     async def body() -> None:
         for turns in range(12):
             task = asyncio.ensure_future(call(command("sleep", "60", folder=tmp_path)))
@@ -278,6 +271,6 @@ def test_cancelling_while_the_program_starts_leaves_no_process(run: Runner, tmp_
             with pytest.raises(asyncio.CancelledError):
                 await task
 
-    run(body())
+    on_loop(body())
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)

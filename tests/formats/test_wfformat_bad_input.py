@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,17 @@ def test_a_huge_file_is_refused_before_it_fills_the_memory(
     monkeypatch.setattr(wfformat, "MAX_DOCUMENT_BYTES", 100_000)
     assert "is larger than 100,000 bytes" in refused(written(tmp_path, b" " * 100_001))
     assert "is empty" in refused(written(tmp_path, b" " * 100_000))
+
+
+def test_reading_takes_no_more_memory_than_the_file_needs(tmp_path: Path, split_document: Document) -> None:
+    path = written(tmp_path, json.dumps(split_document))
+    tracemalloc.start()
+    try:
+        read_wfformat(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 << 20
 
 
 @pytest.mark.parametrize("source", [None, 0, ["workflow.json"], "a\0b"])

@@ -113,10 +113,10 @@ def test_an_older_or_lenient_document_is_written_in_the_strict_form(
         assert measured.runtimes == durations(report)
 
 
-def test_a_graph_without_an_instance_is_described_by_its_names_and_dependencies(tmp_path: Path) -> None:
+def test_a_report_alone_is_described_by_its_names_and_dependencies(tmp_path: Path) -> None:
     graph = TaskGraph.from_predecessors({"a": [], "b": ["a"], 3: ["a", "b"], ("c", 1): [3]})
     report = graph.plan().run_sync(lambda name: None)
-    write_execution(report, tmp_path / "run.json", graph=graph)
+    write_execution(report, tmp_path / "run.json")
     assert_is_wfformat_1_5(json.loads((tmp_path / "run.json").read_text(encoding="utf-8")))
     measured = read_wfformat(tmp_path / "run.json")
     assert measured.dependencies == {"a": (), "b": ("a",), "3": ("a", "b"), "('c', 1)": ("3",)}
@@ -130,7 +130,7 @@ def test_tasks_that_never_started_have_no_execution(tmp_path: Path) -> None:
 
     graph = TaskGraph.from_predecessors({"a": [], "b": ["a"], "c": ["b"]})
     report = graph.plan().run_sync(body)
-    write_execution(report, tmp_path / "run.json", graph=graph)
+    write_execution(report, tmp_path / "run.json")
     measured = read_wfformat(tmp_path / "run.json")
     assert set(measured.runtimes) == {"a", "b"}
     assert measured.task_ids == ("a", "b", "c")
@@ -139,7 +139,7 @@ def test_tasks_that_never_started_have_no_execution(tmp_path: Path) -> None:
 def test_a_run_of_nothing_can_be_written(tmp_path: Path) -> None:
     graph = TaskGraph()
     report = graph.plan().run_sync(lambda name: None)
-    write_execution(report, tmp_path / "run.json", graph=graph)
+    write_execution(report, tmp_path / "run.json")
     assert_is_wfformat_1_5(json.loads((tmp_path / "run.json").read_text(encoding="utf-8")))
 
 
@@ -147,18 +147,13 @@ def test_names_that_would_be_written_alike_are_refused() -> None:
     graph = TaskGraph.from_predecessors({1: [], "1": []})
     report = graph.plan().run_sync(lambda name: None)
     with pytest.raises(FormatError, match="tasks 1 and '1' would both be written as '1'; rename one of them"):
-        execution_document(report, graph=graph)
+        execution_document(report)
 
 
 def test_a_report_of_another_workflow_is_refused(split_document: Document) -> None:
     report = TaskGraph.from_predecessors({"x": []}).plan().run_sync(lambda name: None)
     with pytest.raises(FormatError, match="the report is of another workflow: task x is not in this one"):
         execution_document(report, read_wfformat(split_document))
-
-
-def test_a_report_alone_is_not_enough(split_document: Document) -> None:
-    with pytest.raises(FormatError, match="give the instance or the graph that was run"):
-        execution_document(replayed(split_document))
 
 
 def test_a_specification_that_is_no_json_is_refused_before_the_file_is_touched(
@@ -173,75 +168,63 @@ def test_a_specification_that_is_no_json_is_refused_before_the_file_is_touched(
 
 
 @pytest.fixture
-def short_report() -> tuple[ExecutionReport, TaskGraph]:
-    graph = TaskGraph.from_predecessors({"a": []})
-    return graph.plan().run_sync(lambda name: None), graph
+def short_report() -> ExecutionReport:
+    return TaskGraph.from_predecessors({"a": []}).plan().run_sync(lambda name: None)
 
 
-def test_an_existing_file_is_replaced_as_a_whole(
-    short_report: tuple[ExecutionReport, TaskGraph], tmp_path: Path
-) -> None:
-    report, graph = short_report
+def test_an_existing_file_is_replaced_as_a_whole(short_report: ExecutionReport, tmp_path: Path) -> None:
     target = tmp_path / "run.json"
     target.write_text("x" * 100_000)
     link = tmp_path / "link.json"
     link.symlink_to(target)
     with target.open() as reader:
-        write_execution(report, link, graph=graph)
+        write_execution(short_report, link)
         assert reader.read() == "x" * 100_000
     assert link.is_symlink()
     assert read_wfformat(target).task_ids == ("a",)
     assert sorted(os.listdir(tmp_path)) == ["link.json", "run.json"]
 
 
-def test_a_new_file_has_the_usual_permissions(
-    short_report: tuple[ExecutionReport, TaskGraph], tmp_path: Path
-) -> None:
-    report, graph = short_report
+def test_a_new_file_has_the_usual_permissions(short_report: ExecutionReport, tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
-    write_execution(report, tmp_path / "run.json", graph=graph)
+    write_execution(short_report, tmp_path / "run.json")
     modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "run.json")}
     assert len(modes) == 1
 
 
 def test_a_path_that_cannot_be_written_is_named_and_leaves_nothing(
-    short_report: tuple[ExecutionReport, TaskGraph], tmp_path: Path
+    short_report: ExecutionReport, tmp_path: Path
 ) -> None:
-    report, graph = short_report
     for path in (tmp_path / "missing" / "run.json", tmp_path):
         with pytest.raises(OSError, match=str(path)) as caught:
-            write_execution(report, path, graph=graph)
+            write_execution(short_report, path)
         assert caught.value.filename == str(path)
     assert os.listdir(tmp_path) == []
 
 
 def test_a_failing_disk_leaves_what_was_there(
-    short_report: tuple[ExecutionReport, TaskGraph], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short_report: ExecutionReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(source: str, target: str) -> None:
         raise OSError(28, "No space left on device", source)
 
-    report, graph = short_report
     path = tmp_path / "run.json"
     path.write_text("before")
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="No space left on device") as caught:
-        write_execution(report, path, graph=graph)
+        write_execution(short_report, path)
     assert caught.value.filename == str(path)
     assert path.read_text() == "before"
     assert os.listdir(tmp_path) == ["run.json"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX")
-def test_a_device_is_written_to_and_not_replaced(
-    short_report: tuple[ExecutionReport, TaskGraph], tmp_path: Path
-) -> None:
-    report, graph = short_report
+def test_a_device_is_written_to_and_not_replaced(short_report: ExecutionReport, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        write_execution(report, pipe, graph=graph)
+        write_execution(short_report, pipe)
         assert json.loads(os.read(reader, 1 << 16))["schemaVersion"] == "1.5"
     finally:
         os.close(reader)

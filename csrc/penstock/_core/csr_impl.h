@@ -252,9 +252,9 @@ static int64_t NAME(ps_max_parallelism)(const PTR *ranked_ptr, const int32_t *ra
 }
 
 /* Everything reachable from the first `count` entries of `found`, which are kept; `mark` has n zeroed bytes.
- * Returns how many are found in all. */
-static int64_t NAME(ps_reachable)(const PTR *indptr, const int32_t *indices, int64_t count, int32_t *found,
-                                  uint8_t *mark)
+ * Entries from n on are names that are no tasks.  Returns how many are found in all. */
+static int64_t NAME(ps_reachable)(const PTR *indptr, const int32_t *indices, int64_t n, int64_t count,
+                                  int32_t *found, uint8_t *mark)
 {
     int64_t head;
     PTR e;
@@ -263,7 +263,7 @@ static int64_t NAME(ps_reachable)(const PTR *indptr, const int32_t *indices, int
     for (head = 0; head < count; head++) {
         int32_t u = found[head];
         for (e = indptr[u]; e < indptr[u + 1]; e++) {
-            if (!mark[indices[e]]) {
+            if (indices[e] < n && !mark[indices[e]]) {
                 mark[indices[e]] = 1;
                 found[count++] = indices[e];
             }

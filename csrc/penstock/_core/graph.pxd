@@ -48,12 +48,13 @@ cdef class Graph:
     cdef dict strays             # name index -> dependencies of a task that is not listed (yet)
     cdef bint distinct           # no row lists a task twice
     cdef bint names_distinct     # no two tasks share a name, as far as the name list goes
-    cdef bint shared             # a plan uses the arrays: copy before changing anything
+    cdef bint shared             # a plan or a view uses the arrays: copy before changing anything
 
     cdef int load(self, list rows) except -1
     cdef int raise_for_row(self, Py_ssize_t bad_row) except -1
     cdef int set_names(self, object names, int64_t n) except -1
     cdef int check(self, object source) except -1
+    cdef int trust(self) except -1
     cdef int fill_from_ends(self, int32_t *ends, Py_ssize_t m, int64_t n, int64_t n_listed) except -1
     cdef int add_stray(self, int32_t source, int32_t target) except -1
     cdef Graph reversed_rows(self, int64_t n_listed)

@@ -7,6 +7,7 @@ start, at no cost; only tasks added after they were mentioned out of order need 
 One thread at a time may change a graph; a settled graph may be read from several.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBUF_STRIDES
 from cpython.buffer cimport PyBuffer_Release, PyObject_GetBuffer
 from cpython.object cimport PyObject
@@ -18,6 +19,7 @@ cdef extern from "rows.h":
     int64_t ps_narrow_limit
     int ps_rows_init(ps_rows *self) except -1
     int ps_rows_room(ps_rows *self, int64_t rows, int64_t edges) except -1
+    int ps_rows_widen(ps_rows *self, int64_t rows) except -1
     void ps_rows_end(ps_rows *self, int64_t edges) nogil
     void ps_rows_trim(ps_rows *self)
     int ps_rows_load(ps_rows *self, ps_names *names, PyObject *rows, Py_ssize_t *bad_row)
@@ -43,10 +45,10 @@ cdef extern from "csr.h" nogil:
                            int32_t *seen)
     int64_t ps_distinct_64(const int64_t *indptr, const int32_t *indices, int64_t n, int64_t *out_ptr, int32_t *out,
                            int32_t *seen)
-    int64_t ps_reachable_32(const int32_t *indptr, const int32_t *indices, int64_t count, int32_t *found,
-                            uint8_t *mark)
-    int64_t ps_reachable_64(const int64_t *indptr, const int32_t *indices, int64_t count, int32_t *found,
-                            uint8_t *mark)
+    int64_t ps_reachable_32(const int32_t *indptr, const int32_t *indices, int64_t n, int64_t count,
+                            int32_t *found, uint8_t *mark)
+    int64_t ps_reachable_64(const int64_t *indptr, const int32_t *indices, int64_t n, int64_t count,
+                            int32_t *found, uint8_t *mark)
     int64_t ps_components_32(const int32_t *indptr, const int32_t *indices, int64_t n, int32_t *component,
                              int32_t *low, int32_t *stack, int32_t *path, int32_t *edge)
     int64_t ps_components_64(const int64_t *indptr, const int32_t *indices, int64_t n, int32_t *component,
@@ -103,21 +105,21 @@ cdef class Column:
 
 cdef int64_t read_integer(const void *items, char kind, Py_ssize_t size, Py_ssize_t i) noexcept nogil:
     """One item of a buffer of integers; what does not fit into 63 bits comes out negative."""
-    if kind == b"i":
-        if size == 8:
-            return (<const int64_t *> items)[i]
-        if size == 4:
-            return (<const int32_t *> items)[i]
-        if size == 2:
-            return (<const int16_t *> items)[i]
-        return (<const int8_t *> items)[i]
+    cdef int64_t eight
+    cdef int32_t four
+    cdef int16_t two
+    cdef const char *item = <const char *> items + i * size
+    # Copied, because a buffer may begin at any address.
     if size == 8:
-        return <int64_t> (<const uint64_t *> items)[i]
+        memcpy(&eight, item, 8)
+        return eight
     if size == 4:
-        return (<const uint32_t *> items)[i]
+        memcpy(&four, item, 4)
+        return four if kind == b"i" else <int64_t> <uint32_t> four
     if size == 2:
-        return (<const uint16_t *> items)[i]
-    return (<const uint8_t *> items)[i]
+        memcpy(&two, item, 2)
+        return two if kind == b"i" else <int64_t> <uint16_t> two
+    return (<const int8_t *> item)[0] if kind == b"i" else <int64_t> (<const uint8_t *> item)[0]
 
 
 cdef class Integers:
@@ -130,7 +132,7 @@ cdef class Integers:
     def __cinit__(self, object source, str label):
         try:
             PyObject_GetBuffer(source, &self.buffer, PyBUF_FORMAT | PyBUF_STRIDES)
-        except (TypeError, BufferError) as error:
+        except (TypeError, ValueError, BufferError) as error:
             raise TypeError(
                 f"{label} is {type(source).__name__!r}, which offers no buffer of integers ({error}); "
                 f"give an array such as array.array('i', ...) or numpy.int32"
@@ -161,11 +163,14 @@ cdef class Integers:
     cdef int64_t get(self, Py_ssize_t i) noexcept nogil:
         return read_integer(self.buffer.buf, self.kind, self.buffer.itemsize, i)
 
-    cdef bint is_int32(self) noexcept:
-        return self.kind == b"i" and self.buffer.itemsize == 4
+    cdef object shown(self, Py_ssize_t i):
+        """One item as messages show it, whatever its size."""
+        cdef int64_t item = self.get(i)
+        return item if self.kind == b"i" else <uint64_t> item
 
-    cdef bint is_int64(self) noexcept:
-        return self.kind == b"i" and self.buffer.itemsize == 8
+    cdef bint fits(self, Py_ssize_t size) noexcept:
+        """Can the items be used where they are, as signed integers of `size` bytes?"""
+        return self.kind == b"i" and self.buffer.itemsize == size and <size_t> self.buffer.buf % size == 0
 
 
 cdef bint little_endian() noexcept:
@@ -181,6 +186,9 @@ cdef int as_index(object number, int64_t bound) except -1:
     return <int> i
 
 
+# Never cleared by the collector: `__dealloc__` asks `borrowed` whether the arrays are ours to free.  A cycle through
+# a graph is broken elsewhere, at its lists.
+@cython.no_gc_clear
 cdef class Graph:
     """The tasks of a graph and their predecessors as rows of indices, with the index of their names.
 
@@ -273,7 +281,8 @@ cdef class Graph:
             for e in range(2 * m):
                 index = target.get(e // 2) if e & 1 else source.get(e // 2)
                 if index < 0 or index >= bound:
-                    raise ValueError(f"{'dst' if e & 1 else 'src'}[{e // 2}] is {index}; "
+                    raise ValueError(f"{'dst' if e & 1 else 'src'}[{e // 2}] is "
+                                     f"{(target if e & 1 else source).shown(e // 2)}; "
                                      f"task numbers go from 0 to {bound - 1}")
                 ends[e] = <int32_t> index
                 n = index if index > n else n
@@ -304,11 +313,10 @@ cdef class Graph:
             raise ValueError("indptr is empty; it needs one item more than there are tasks")
         if n >= INT32_MAX:
             raise OverflowError(f"{n:,} tasks are more than the 2,147,483,646 that a graph can hold")
-        if names is not None and len(names) != n:
-            raise ValueError(f"names has {len(names)} items, indptr is for {n} tasks")
+        self.set_names(names, n)
         self.distinct = False
         cdef bint wide = m > ps_narrow_limit
-        cdef bint fits = items.is_int32() and (starts.is_int64() if wide else starts.is_int32())
+        cdef bint fits = items.fits(sizeof(int32_t)) and starts.fits(sizeof(int64_t) if wide else sizeof(int32_t))
         if fits and not successors:
             ps_free(self.rows.indptr)
             ps_free(self.rows.indices)
@@ -322,7 +330,8 @@ cdef class Graph:
             for i in range(n + 1):
                 value = starts.get(i)
                 if value < 0 or value > m:
-                    raise ValueError(f"indptr[{i}] is {value}; row pointers go from 0 to {m}, the number of edges")
+                    raise ValueError(f"indptr[{i}] is {starts.shown(i)}; row pointers go from 0 to {m}, "
+                                     f"the number of edges")
                 if self.rows.wide:
                     (<int64_t *> self.rows.indptr)[i] = value
                 else:
@@ -334,7 +343,6 @@ cdef class Graph:
         self.rows.n = n
         self.rows.m = m
         self.check(items)
-        self.set_names(names, n)
         if successors:
             return self.reversed_rows(n)
         return self
@@ -358,7 +366,13 @@ cdef class Graph:
         if problem == PS_BAD_END:
             raise ValueError(f"the last item of indptr is {where}, but indices has {self.rows.m} items")
         if problem == PS_BAD_INDEX:
-            raise ValueError(f"indices[{where}] is {items.get(where)}; task numbers go from 0 to {self.rows.n - 1}")
+            raise ValueError(f"indices[{where}] is {items.shown(where)}; task numbers go from 0 to {self.rows.n - 1}")
+        return 0
+
+    cdef int trust(self) except -1:
+        """Check borrowed arrays again: their owner may have changed them since."""
+        if self.borrowed is not None:
+            self.check(self.borrowed[1])
         return 0
 
     cdef int set_names(self, object names, int64_t n) except -1:
@@ -369,6 +383,9 @@ cdef class Graph:
             self.name_list = list(names)
             self.names.list = <PyObject *> self.name_list
             self.names_distinct = False
+            # Counted after the copy: a sequence may say one length and have another.
+            if len(self.name_list) != n:
+                raise ValueError(f"names has {len(self.name_list)} items, indptr is for {n} tasks")
         return 0
 
     cdef int load(self, list rows) except -1:
@@ -438,6 +455,9 @@ cdef class Graph:
         cdef int64_t n_out = n if self.name_list is None else max(n, len(self.name_list))
         cdef int64_t i, e
         other.distinct = False
+        if self.rows.wide:
+            # Even if the edges would fit into 32 bits by now, since repeated ones were dropped.
+            ps_rows_widen(&other.rows, n_out + 1)
         ps_rows_room(&other.rows, n_out + 1, m)
         with nogil:
             if self.rows.wide:
@@ -467,11 +487,10 @@ cdef class Graph:
         """A graph of its own with the same tasks, so that one of the two can be changed."""
         cdef Graph other = self.empty_like()
         cdef size_t width = sizeof(int64_t) if self.rows.wide else sizeof(int32_t)
+        self.trust()
         if self.rows.wide:
-            # An empty graph is narrow; asking for the edges makes it wide.
-            ps_rows_room(&other.rows, self.rows.n, max(self.rows.m, ps_narrow_limit + 1))
-        else:
-            ps_rows_room(&other.rows, self.rows.n, self.rows.m)
+            ps_rows_widen(&other.rows, self.rows.n)
+        ps_rows_room(&other.rows, self.rows.n, self.rows.m)
         memcpy(other.rows.indptr, self.rows.indptr, (self.rows.n + 1) * width)
         memcpy(other.rows.indices, self.rows.indices, self.rows.m * sizeof(int32_t))
         other.rows.n = self.rows.n
@@ -489,19 +508,25 @@ cdef class Graph:
 
     def add(self, object name, object dependencies):
         """Append a task with a list or tuple of the names it depends on; called once per task."""
-        cdef int64_t m, names_before
+        cdef int64_t m
         cdef int32_t index, source
-        cdef list given = list(dependencies)
+        cdef list given = list(dependencies), sources = [], names
         if self.shared:
-            raise RuntimeError("a plan uses this graph; change a copy of it")
+            raise RuntimeError("a plan or a view uses the arrays of this graph; change a copy of it")
         self.own_rows()
         self.spell_out_names()
+        names = self.name_list
         ps_names_index(&self.names)
-        ps_rows_room(&self.rows, 1, len(given))
         index = ps_names_add(&self.names, <PyObject *> name)
-        m = self.rows.m
         for item in given:
-            source = ps_names_add(&self.names, <PyObject *> item)
+            sources.append(ps_names_add(&self.names, <PyObject *> item))
+        # Nothing is written before all names are known, as their comparison may do anything to this graph: add
+        # tasks, which is fine, or plan it.
+        if self.shared or self.name_list is not names:
+            raise RuntimeError("the graph was changed by the comparison of its names")
+        ps_rows_room(&self.rows, 1, len(sources))
+        m = self.rows.m
+        for source in sources:
             self.rows.indices[m] = source
             m += 1
         if self.strays is not None and index in self.strays:
@@ -596,6 +621,7 @@ cdef class Graph:
         cdef int32_t *seen
         if self.distinct:
             return 0
+        self.trust()
         n_names = max(n, len(self.name_list) if self.name_list is not None else 0)
         seen = <int32_t *> ps_alloc(n_names, sizeof(int32_t))
         if seen == NULL:
@@ -649,7 +675,7 @@ cdef class Graph:
 
     @property
     def is_shared(self):
-        """True once a plan uses the arrays; a change then needs a copy."""
+        """True once a plan or a view uses the arrays; a change then needs a copy."""
         return self.shared
 
     # -- problems -----------------------------------------------------------------------------------------
@@ -676,13 +702,13 @@ cdef class Graph:
         return [(name, count) for name, count in counts.items() if count > 1]
 
     def unlisted(self):
-        """Edges to or from names that are no tasks, as (task name, missing name), in row order."""
+        """Edges to or from names that are no tasks, each once as (task name, missing name), in row order."""
         cdef int64_t row, e
         cdef int32_t source
         cdef set rows_of = None
-        cdef list found = []
+        cdef dict found = {}  # pairs of name indices, in order
         if self.name_list is None:
-            return found
+            return []
         if self.row_name != NULL:
             # Names with two rows keep the graph from settling, so ask which names have a row at all.
             rows_of = {self.row_name[row] for row in range(self.rows.n)}
@@ -693,11 +719,11 @@ cdef class Graph:
                 for e in range(ps_row_start(&self.rows, row), ps_row_start(&self.rows, row + 1)):
                     source = self.rows.indices[e]
                     if source not in rows_of:
-                        found.append((self.name_list[self.row_name[row] if self.row_name != NULL else row],
-                                      self.name_list[source]))
+                        found[self.row_name[row] if self.row_name != NULL else row, source] = None
         for index, sources in (self.strays or {}).items():
-            found.extend((self.name_list[source], self.name_list[index]) for source in sources)
-        return found
+            for stray in sources:
+                found[stray, index] = None
+        return [(self.name_list[<Py_ssize_t> task], self.name_list[<Py_ssize_t> missing]) for task, missing in found]
 
     # -- reading ------------------------------------------------------------------------------------------
 
@@ -755,15 +781,24 @@ cdef class Graph:
         """Indices of the tasks that one depends on, in the order given; for a graph that is settled."""
         cdef int64_t e
         cdef int row = as_index(task, self.rows.n)
+        cdef int64_t start, end
+        cdef list found
         self.make_distinct()
-        return [self.rows.indices[e]
-                for e in range(ps_row_start(&self.rows, row), ps_row_start(&self.rows, row + 1))]
+        start = ps_row_start(&self.rows, row)
+        end = ps_row_start(&self.rows, row + 1)
+        if self.borrowed is not None and not 0 <= start <= end <= self.rows.m:
+            self.trust()
+        found = [self.rows.indices[e] for e in range(start, end)]
+        if self.borrowed is not None and found and not 0 <= min(found) <= max(found) < self.rows.n:
+            self.trust()
+        return found
 
     def rows_of_names(self):
         """One list of predecessors' names per task; needs a graph that settles."""
         cdef int64_t row, e
         cdef list found = []
         self.make_distinct()
+        self.trust()
         names = self.name_list if self.name_list is not None else range(self.rows.n)
         for row in range(self.rows.n):
             found.append([names[self.rows.indices[e]]
@@ -799,6 +834,8 @@ cdef class Graph:
         """The rows as two views: row pointers and indices."""
         self.settle()
         self.make_distinct()
+        self.trust()
+        self.shared = True
         return (
             memoryview(Column.view(self, self.rows.indptr, self.rows.n + 1, 8 if self.rows.wide else 4,
                                    b"q" if self.rows.wide else b"i")),
@@ -809,6 +846,7 @@ cdef class Graph:
         """A graph with the same names whose rows are the successors of each task."""
         self.settle()
         self.make_distinct()
+        self.trust()
         return self.reversed_rows(self.rows.n)
 
     def reachable(self, list tasks):
@@ -816,6 +854,7 @@ cdef class Graph:
         cdef int64_t n = self.rows.n, count = 0, i
         cdef int32_t *found
         cdef uint8_t *mark
+        self.trust()
         for task in set(tasks):
             as_index(task, n)
         found = <int32_t *> ps_alloc(n, sizeof(int32_t))
@@ -828,9 +867,9 @@ cdef class Graph:
                 count += 1
             with nogil:
                 if self.rows.wide:
-                    count = ps_reachable_64(<int64_t *> self.rows.indptr, self.rows.indices, count, found, mark)
+                    count = ps_reachable_64(<int64_t *> self.rows.indptr, self.rows.indices, n, count, found, mark)
                 else:
-                    count = ps_reachable_32(<int32_t *> self.rows.indptr, self.rows.indices, count, found, mark)
+                    count = ps_reachable_32(<int32_t *> self.rows.indptr, self.rows.indices, n, count, found, mark)
             return [found[i] for i in range(count)]
         finally:
             ps_free(found)
@@ -854,6 +893,7 @@ cdef class Graph:
         cdef Py_ssize_t total = 0
         cdef list found = []
         self.settle()
+        self.trust()
         component = <int32_t *> ps_alloc(n, sizeof(int32_t))
         scratch = <int32_t *> ps_alloc(3 * n, sizeof(int32_t))
         edge = ps_alloc(n, sizeof(int64_t))

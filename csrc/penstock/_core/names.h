@@ -182,21 +182,31 @@ static int ps_hash_build(ps_names *self, Py_ssize_t more)
 
 /* ---- dict of anything ---- */
 
+/* Names have __hash__ and __eq__ of their own, which may look at this graph, plan it or add tasks to it. */
+static int ps_names_changed(void)
+{
+    PyErr_SetString(PyExc_RuntimeError, "the graph was changed by the comparison of its names");
+    return -2;
+}
+
 static int ps_dict_build(ps_names *self)
 {
-    Py_ssize_t n, i;
-    PyObject *dict = PyDict_New();
+    PyObject *list = self->list, *dict = PyDict_New();
+    Py_ssize_t n = PyList_GET_SIZE(list), i;
     if (dict == NULL)
         return -1;
-    n = PyList_GET_SIZE(self->list);
     for (i = 0; i < n; i++) {
         PyObject *index = PyLong_FromSsize_t(i), *kept;
         if (index == NULL)
             goto error;
-        kept = PyDict_SetDefault(dict, PyList_GET_ITEM(self->list, i), index);
+        kept = PyDict_SetDefault(dict, PyList_GET_ITEM(list, i), index);
         Py_DECREF(index);
         if (kept == NULL)
             goto error;
+        if (self->list != list || PyList_GET_SIZE(list) != n) {
+            ps_names_changed();
+            goto error;
+        }
     }
     if (self->dict != NULL) {
         /* The names' code let another thread in, which was faster; its dict may be in use. */
@@ -272,14 +282,21 @@ static int32_t ps_names_find(ps_names *self, PyObject *name)
     if (self->dict == NULL && ps_dict_build(self) < 0)
         return -2;
     {
-        PyObject *index = PyDict_GetItemWithError(self->dict, name);
+        /* Held, because the comparison may renumber the names, which drops the dict. */
+        PyObject *dict = self->dict, *index;
+        int32_t found;
+        Py_INCREF(dict);
+        index = PyDict_GetItemWithError(dict, name);
         if (index == NULL)
-            return PyErr_Occurred() ? -2 : -1;
-        return (int32_t)PyLong_AsLong(index);
+            found = PyErr_Occurred() ? -2 : -1;
+        else
+            found = (int32_t)PyLong_AsLong(index);
+        Py_DECREF(dict);
+        return found != -2 && self->dict != dict ? ps_names_changed() : found;
     }
 }
 
-/* Index of a name, which is added if it is new; negative on error. */
+/* Index of a name, which is added if it is new; -2 on error. */
 static int32_t ps_names_add(ps_names *self, PyObject *name)
 {
     int32_t index;
@@ -293,11 +310,11 @@ static int32_t ps_names_add(ps_names *self, PyObject *name)
         if (index >= 0)
             return index;
         index = ps_names_append(self, name);
-        if (index >= 0) {
-            self->hashes[at].hash = ps_hash_tag(hash);
-            self->hashes[at].index = index;
-            self->hash_used++;
-        }
+        if (index < 0)
+            return -2;
+        self->hashes[at].hash = ps_hash_tag(hash);
+        self->hashes[at].index = index;
+        self->hash_used++;
         return index;
     }
     index = ps_names_find(self, name);
@@ -305,19 +322,25 @@ static int32_t ps_names_add(ps_names *self, PyObject *name)
         return index;
     /* Into the dict first: it calls the user's __eq__, which may fail or, worse, add names to this graph. */
     {
+        PyObject *dict = self->dict, *number;
         Py_ssize_t n = PyList_GET_SIZE(self->list);
-        PyObject *number = PyLong_FromSsize_t(n);
-        int failed = number == NULL || PyDict_SetItem(self->dict, name, number) < 0;
+        int failed;
+        number = PyLong_FromSsize_t(n);
+        Py_INCREF(dict);
+        failed = number == NULL || PyDict_SetItem(dict, name, number) < 0;
         Py_XDECREF(number);
+        Py_DECREF(dict);
         if (failed)
             return -2;
-        if (PyList_GET_SIZE(self->list) != n) {
-            PyErr_SetString(PyExc_RuntimeError, "the graph was changed by the comparison of its names");
-            return -2;
+        if (self->dict != dict || PyList_GET_SIZE(self->list) != n) {
+            Py_CLEAR(self->dict); /* it has a number that belongs to another name; the next use makes a new one */
+            return ps_names_changed();
         }
         index = ps_names_append(self, name);
-        if (index < 0)
+        if (index < 0) {
+            Py_CLEAR(self->dict);
             return -2;
+        }
     }
     return index;
 }

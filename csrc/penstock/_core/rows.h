@@ -37,26 +37,34 @@ static int ps_rows_init(ps_rows *self)
     return 0;
 }
 
+/* Make the row pointers 64 bits wide, with room for `rows` more of them. */
+static int ps_rows_widen(ps_rows *self, int64_t rows)
+{
+    int64_t room = self->room_n > self->n + rows ? self->room_n : self->n + rows, i;
+    int64_t *wider = (int64_t *)ps_alloc((size_t)room + 1, sizeof(int64_t));
+    if (wider == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (i = 0; i <= self->n; i++)
+        wider[i] = ((int32_t *)self->indptr)[i];
+    ps_free(self->indptr);
+    self->indptr = wider;
+    self->room_n = room;
+    self->wide = 1;
+    return 0;
+}
+
 static int ps_rows_room(ps_rows *self, int64_t rows, int64_t edges)
 {
-    size_t width = self->wide ? sizeof(int64_t) : sizeof(int32_t);
+    size_t width;
     if (self->n + rows >= INT32_MAX) {
         PyErr_SetString(PyExc_OverflowError, "a graph holds at most 2,147,483,646 tasks");
         return -1;
     }
-    if (!self->wide && self->m + edges > ps_narrow_limit) {
-        int64_t room = self->room_n > self->n + rows ? self->room_n : self->n + rows, i;
-        int64_t *wider = (int64_t *)ps_alloc((size_t)room + 1, sizeof(int64_t));
-        if (wider == NULL)
-            goto memory;
-        for (i = 0; i <= self->n; i++)
-            wider[i] = ((int32_t *)self->indptr)[i];
-        ps_free(self->indptr);
-        self->indptr = wider;
-        self->room_n = room;
-        self->wide = 1;
-        width = sizeof(int64_t);
-    }
+    if (!self->wide && self->m + edges > ps_narrow_limit && ps_rows_widen(self, rows) < 0)
+        return -1;
+    width = self->wide ? sizeof(int64_t) : sizeof(int32_t);
     if (self->n + rows > self->room_n) {
         int64_t room = self->n + rows > self->room_n * 2 ? self->n + rows : self->room_n * 2;
         void *larger = ps_resize(self->indptr, (size_t)self->n + 1, (size_t)room + 1, width);

@@ -20,8 +20,8 @@ __all__ = ["WfCommand", "WfInstance", "edges_from_files", "read_wfformat"]
 
 #: Larger files are refused: parsed, a document takes five to ten times its size in memory.
 MAX_DOCUMENT_BYTES = 2 << 30
-#: How much is looked at before the rest is read, so that a device or a binary file ends soon.
-_FIRST_BYTES = 1 << 16
+#: Files are read in pieces, so that a device or a binary file is refused soon and memory is taken as needed.
+_PIECE_BYTES = 1 << 20
 
 
 def read_wfformat(source: str | os.PathLike[str] | Mapping[str, Any]) -> WfInstance:
@@ -85,7 +85,7 @@ def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a JSON value; leave the member out or write null")
 
 
-def _read(path: str) -> bytes:
+def _read(path: str) -> bytearray:
     try:
         with open(path, "rb") as file:
             return _read_bounded(file, path)
@@ -99,18 +99,19 @@ def _read(path: str) -> bytes:
         raise FormatError("is too large for the memory of this machine", path) from None
 
 
-def _read_bounded(file: IO[bytes], path: str) -> bytes:
-    first = file.read(_FIRST_BYTES)
-    if b"\0" in first:
-        raise FormatError("is a binary file; a WfFormat document is JSON text in UTF-8", path)
-    rest = file.read(MAX_DOCUMENT_BYTES - len(first) + 1)
-    if len(first) + len(rest) > MAX_DOCUMENT_BYTES:
-        limit = f"{MAX_DOCUMENT_BYTES:,} bytes"
-        raise FormatError(f"is larger than {limit}; build such a graph with TaskGraph.from_arrays", path)
-    return first + rest
+def _read_bounded(file: IO[bytes], path: str) -> bytearray:
+    content = bytearray()
+    while piece := file.read(_PIECE_BYTES):
+        if b"\0" in piece:
+            raise FormatError("is a binary file; a WfFormat document is JSON text in UTF-8", path)
+        content += piece
+        if len(content) > MAX_DOCUMENT_BYTES:
+            limit = f"{MAX_DOCUMENT_BYTES:,} bytes"
+            raise FormatError(f"is larger than {limit}; build such a graph with TaskGraph.from_arrays", path)
+    return content
 
 
-def _decode(content: bytes, path: str) -> str:
+def _decode(content: bytearray, path: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

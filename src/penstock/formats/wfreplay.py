@@ -37,8 +37,7 @@ def default_time_scale(instance: WfInstance, *, plan: ExecutionPlan | None = Non
     """
     if plan is None:
         plan = instance.graph().plan()
-    durations = {task: instance.runtimes.get(task, 0.0) for task in instance.task_ids}
-    _, seconds = plan.critical_path(durations)
+    _, seconds = plan.critical_path([instance.runtimes.get(task, 0.0) for task in instance.task_ids])
     return DEFAULT_REPLAY_SECONDS / seconds if seconds > 0 else 0.0
 
 

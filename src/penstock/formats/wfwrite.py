@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import platform
-import secrets
-import stat
 from collections.abc import Hashable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import FormatError, shown
 from penstock.formats.wfinstance import WfCommand, WfInstance
+from penstock.report.export import write_atomically
 
 if TYPE_CHECKING:
-    from penstock.graph import TaskGraph
+    from penstock.plan import ExecutionPlan
     from penstock.report.models import ExecutionReport
 
 __all__ = ["execution_document", "write_execution"]
@@ -28,11 +26,7 @@ _SYSTEMS = {"Linux": "linux", "Darwin": "macos", "Windows": "windows"}
 
 
 def write_execution(
-    report: ExecutionReport,
-    path: str | os.PathLike[str],
-    instance: WfInstance | None = None,
-    *,
-    graph: TaskGraph | None = None,
+    report: ExecutionReport, path: str | os.PathLike[str], instance: WfInstance | None = None
 ) -> None:
     """Write `execution_document` to a file, as a whole or not at all.
 
@@ -43,17 +37,19 @@ def write_execution(
     OSError
         The file cannot be written; what was there before is untouched.
     """
-    document = execution_document(report, instance, graph=graph)
+    document = execution_document(report, instance)
     try:
         text = json.dumps(document, indent=2, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise FormatError(f"the specification cannot be written as JSON: {error}", os.fspath(path)) from error
-    _write_whole(os.fspath(path), text + "\n")
+    try:
+        write_atomically(path, iter((text, "\n")))
+    except OSError as error:
+        # Named after the file that was asked for; its draft beside it means nothing to the reader.
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
-def execution_document(
-    report: ExecutionReport, instance: WfInstance | None = None, *, graph: TaskGraph | None = None
-) -> dict[str, Any]:
+def execution_document(report: ExecutionReport, instance: WfInstance | None = None) -> dict[str, Any]:
     """Return a report as a WfFormat 1.5 document, ready for JSON.
 
     Tasks that never started have no entry in the execution part, since there is nothing to tell of them;
@@ -64,39 +60,29 @@ def execution_document(
     report
         The report of a run.
     instance
-        The workflow that was run: its specification is kept and its execution replaced.
-    graph
-        The graph that was run, where there is no instance: the specification is built from it, without
-        files.  Names that are no text are written as their ``repr``.
+        The workflow that was run: its specification is kept and its execution replaced.  Without it the
+        specification is built from the plan that was run, without files; names that are no text are written
+        as their ``repr``.
 
     Raises
     ------
     FormatError
-        Neither an instance nor a graph is given, or the report is of another one, or two names of the graph
-        would be written alike.
-    GraphError
-        The graph cannot be planned.
+        The report is of another workflow, or two names would be written alike.
     """
-    if instance is not None:
-        ids: dict[Hashable, str] = {task: task for task in instance.task_ids}
-        specification = _kept_specification(instance) or _built_specification(instance)
-        about = _about(instance)
-    elif graph is not None:
-        graph.plan()  # Refuses what was added since the run and cannot be written; costs nothing otherwise.
-        ids = _identifiers(graph.names)
-        draft = _draft(graph, ids)
-        specification, about = _built_specification(draft), {"name": draft.name}
+    ids: dict[Hashable, str]
+    if instance is None:
+        ids = _identifiers(report._plan.names)
+        instance = _planned(report._plan, list(ids.values()))
     else:
-        raise FormatError("a report holds no dependencies; give the instance or the graph that was run")
+        ids = {task: task for task in instance.task_ids}
     return {
-        "name": about["name"],
-        "description": about.get("description", "A run measured by penstock"),
+        "name": instance.name,
+        **_about(instance),
         "createdAt": datetime.now(UTC).isoformat(),
         "schemaVersion": SCHEMA_VERSION,
-        **({"author": about["author"]} if "author" in about else {}),
         "workflow": {
-            "specification": specification,
-            "execution": _execution(report, ids, instance.commands if instance is not None else {}),
+            "specification": _kept_specification(instance) or _built_specification(instance),
+            "execution": _execution(report, ids, instance.commands),
         },
     }
 
@@ -200,10 +186,11 @@ def _dependents(instance: WfInstance) -> dict[str, list[str]]:
 
 
 def _about(instance: WfInstance) -> dict[str, Any]:
-    """Return the name, description and author, which go on standing for the workflow."""
-    about: dict[str, Any] = {"name": instance.name}
-    if isinstance(description := instance.document.get("description"), str):
-        about["description"] = description
+    """Return the description and the author, which go on standing for the workflow."""
+    description = instance.document.get("description")
+    about: dict[str, Any] = {
+        "description": description if isinstance(description, str) else "A run measured by penstock"
+    }
     author = instance.document.get("author")
     if isinstance(author, Mapping):
         known = {key: author[key] for key in ("name", "email") if isinstance(author.get(key), str)}
@@ -225,33 +212,8 @@ def _identifiers(names: Iterable[Hashable]) -> dict[Hashable, str]:
     return ids
 
 
-def _draft(graph: TaskGraph, ids: Mapping[Hashable, str]) -> WfInstance:
-    dependencies = {
-        ids[name]: tuple(ids[dependency] for dependency in found)
-        for name, found in graph.to_predecessors().items()
-    }
-    return WfInstance(name="penstock run", task_ids=tuple(ids.values()), dependencies=dependencies)
-
-
-# The file
-
-
-def _write_whole(path: str, text: str) -> None:
-    """Write a new file beside the target and put it in its place, so that no reader ever sees half of it."""
-    target = os.path.realpath(path)
-    if os.path.exists(target) and not stat.S_ISREG(os.stat(target).st_mode):
-        # A pipe or a terminal is written to, never replaced; a folder raises here.
-        with open(target, "w", encoding="utf-8") as file:
-            file.write(text)
-        return
-    draft = os.path.join(os.path.dirname(target), f".penstock-{secrets.token_hex(8)}.tmp")
-    try:
-        with open(draft, "x", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(draft, target)
-    except OSError as error:
-        # Named after the file that was asked for; nobody knows the draft.
-        raise OSError(error.errno, error.strerror, path) from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft)
+def _planned(plan: ExecutionPlan, ids: list[str]) -> WfInstance:
+    """Return a plan as the instance that a document of nothing but its tasks would give."""
+    predecessors_of = plan._compiled.graph.predecessors_of
+    dependencies = {task: tuple(ids[i] for i in predecessors_of(index)) for index, task in enumerate(ids)}
+    return WfInstance(name="penstock run", task_ids=tuple(ids), dependencies=dependencies)

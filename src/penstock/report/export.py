@@ -77,12 +77,12 @@ def to_dict(report: ExecutionReport) -> dict[str, Any]:
 def to_json(report: ExecutionReport, path: str | PathLike[str] | None) -> str | None:
     """Return the report as JSON text, or write it to a file."""
     if path is None:
-        return "".join(_chunks(report))
-    write_atomically(path, _chunks(report))
+        return "".join(json_chunks(report))
+    write_atomically(path, json_chunks(report))
     return None
 
 
-def _chunks(report: ExecutionReport) -> Iterator[str]:
+def json_chunks(report: ExecutionReport) -> Iterator[str]:
     """Yield the JSON text record by record, so that a report of any size is written in little memory."""
     head = json.dumps(totals(report), indent=1)
     yield head[: -len("\n}")] + ',\n "task_statistics": ['
@@ -108,7 +108,8 @@ def write_atomically(path: str | PathLike[str], chunks: Iterator[str]) -> None:
             stream.writelines(chunks)
         return
     target = target.resolve()  # write through a symbolic link, not over it
-    handle, beside = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent, text=True)
+    # Not named after the target, whose name may be as long as names can be.
+    handle, beside = tempfile.mkstemp(prefix=".penstock-", dir=target.parent, text=True)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             _write_all(stream, chunks)
@@ -162,6 +163,7 @@ def summary(report: ExecutionReport) -> str:
             (report.failed_tasks, "failed"),
             (report.cancelled_tasks, "cancelled"),
             (report.skipped_tasks, "skipped"),
+            (report._core.n_running, "still running"),
         )
         if count or word == "completed"
     ]
