@@ -15,6 +15,7 @@ change.  Importing penstock starts nothing: no thread, no event loop policy, no 
 
 from importlib import metadata as _metadata
 
+from penstock._core import Task as Task
 from penstock.errors import CycleError as CycleError
 from penstock.errors import DependencyFailureError as DependencyFailureError
 from penstock.errors import DuplicateTaskError as DuplicateTaskError
@@ -56,5 +57,6 @@ __all__ = sorted(
 
 # Reprs, tracebacks and pickles name the public place.
 for _name in __all__:
-    globals()[_name].__module__ = "penstock"
+    if globals()[_name].__flags__ & (1 << 9):  # a heap type: compiled classes know their module for good
+        globals()[_name].__module__ = "penstock"
 del _name

@@ -26,10 +26,11 @@ from penstock.errors import (
     close_matches,
     gather,
 )
+from penstock.execution import TIME_SLICE, create_run, own_bodies, run_on_own_loop
 from penstock.graph import TaskFunction, TaskGraph, TaskOrder
 
 if TYPE_CHECKING:
-    from penstock.execution import Progress, Run
+    from penstock.execution import Bodies, Progress, Run
     from penstock.report.models import ExecutionReport
 
 __all__ = ["ExecutionPlan", "ExecutionPlanner", "ExecutionStage"]
@@ -80,6 +81,10 @@ class ExecutionPlan:
         self._compiled = compiled
         self._functions = dict(functions)
         self.planning_duration = planning_duration
+
+    @cached_property
+    def _own_bodies(self) -> Bodies:
+        return own_bodies(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         graph = self._compiled.graph
@@ -238,6 +243,7 @@ class ExecutionPlan:
         failure_policy: str = "stop",
         keep_results: str = "all",
         progress: bool | Progress | None = None,
+        time_slice: float = TIME_SLICE,
     ) -> Run:
         """Start a run on the current event loop and return its handle.
 
@@ -259,6 +265,8 @@ class ExecutionPlan:
         progress
             True for a line on the terminal (nothing elsewhere), or an object with ``update(counts)`` and
             ``close(report)``, called at most ten times a second.
+        time_slice
+            Seconds of running bodies after which the event loop gets its turn.
 
         Returns
         -------
@@ -272,16 +280,10 @@ class ExecutionPlan:
         TypeError, ValueError
             An argument makes no sense.
         """
-        from penstock.execution import start_run
-
-        return start_run(
-            self,
-            func,
-            max_concurrency=max_concurrency,
-            failure_policy=failure_policy,
-            keep_results=keep_results,
-            progress=progress,
-        )
+        run = create_run(self, func, max_concurrency, failure_policy, keep_results, progress, time_slice)
+        run._begun = True
+        run._schedule()
+        return run
 
     async def run(
         self,
@@ -291,6 +293,7 @@ class ExecutionPlan:
         failure_policy: str = "stop",
         keep_results: str = "all",
         progress: bool | Progress | None = None,
+        time_slice: float = TIME_SLICE,
     ) -> ExecutionReport:
         """Run every task once, each after all its dependencies, and return the report.
 
@@ -310,14 +313,7 @@ class ExecutionPlan:
         InvalidStateError, TypeError, ValueError
             As for `start`.
         """
-        run = self.start(
-            func,
-            max_concurrency=max_concurrency,
-            failure_policy=failure_policy,
-            keep_results=keep_results,
-            progress=progress,
-        )
-        return await run
+        return await create_run(self, func, max_concurrency, failure_policy, keep_results, progress, time_slice)
 
     def run_sync(
         self,
@@ -327,6 +323,7 @@ class ExecutionPlan:
         failure_policy: str = "stop",
         keep_results: str = "all",
         progress: bool | Progress | None = None,
+        time_slice: float = TIME_SLICE,
     ) -> ExecutionReport:
         """Run from synchronous code, on an event loop of its own (uvloop's where it is installed).
 
@@ -337,8 +334,6 @@ class ExecutionPlan:
         InvalidStateError
             An event loop is running in this thread, as in a notebook: write ``await plan.run(...)`` there.
         """
-        from penstock.execution import run_on_own_loop
-
         def main() -> Awaitable[ExecutionReport]:
             return self.run(
                 func,
@@ -346,6 +341,7 @@ class ExecutionPlan:
                 failure_policy=failure_policy,
                 keep_results=keep_results,
                 progress=progress,
+                time_slice=time_slice,
             )
 
         return run_on_own_loop(main, "await plan.run(...)")

@@ -7,7 +7,7 @@ cdef enum:
 
 
 cdef class Future:
-    cdef readonly object _loop
+    cdef public object _loop
     cdef int status
     cdef object value                # the result
     cdef object error                # the exception of a finished future
