@@ -45,6 +45,7 @@ from penstock.plan import ExecutionStage as ExecutionStage
 from penstock.report.models import ExecutionReport as ExecutionReport
 from penstock.report.models import TaskAttemptStatistics as TaskAttemptStatistics
 from penstock.report.models import TaskExecutionStatistics as TaskExecutionStatistics
+from penstock.report.models import TaskStageStatistics as TaskStageStatistics
 
 try:
     __version__ = _metadata.version("penstock")

@@ -12,7 +12,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Hashable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from penstock._core import STATE_NAMES, Dispatch, RunState
@@ -80,6 +80,8 @@ class Run(Dispatch):
         time_slice: float,
         plan: ExecutionPlan,
         missing: list[Hashable] | None,
+        pass_results: bool,
+        keep: str | list[int] | None,
     ) -> None:
         self._begun = False
         self._cancelled = False
@@ -310,7 +312,8 @@ def create_run(
     func: Callable[[Any], Any] | Mapping[Any, TaskFunction] | None,
     max_concurrency: int | None,
     failure_policy: str,
-    keep_results: str,
+    keep_results: str | Iterable[Hashable],
+    pass_results: bool,
     progress: bool | Progress | None,
     time_slice: float,
 ) -> Run:
@@ -319,8 +322,7 @@ def create_run(
         _check_concurrency(max_concurrency)
     if failure_policy not in FAILURE_POLICIES:
         raise ValueError(f"failure_policy is {failure_policy!r}; give 'stop' or 'continue'")
-    if keep_results != "all":
-        raise ValueError(f"keep_results is {keep_results!r}; give 'all'")
+    keep = None if keep_results == "all" else _kept(plan, keep_results)
     if not time_slice > 0.0:
         raise ValueError(f"time_slice is {time_slice!r}; give seconds above 0")
     try:
@@ -340,10 +342,20 @@ def create_run(
         time_slice,
         plan,
         missing,
+        pass_results,
+        keep,
     )
     if progress is not None and progress is not False:
         run._show(_progress(progress, plan.total_tasks))
     return run
+
+
+def _kept(plan: ExecutionPlan, keep_results: str | Iterable[Hashable]) -> str | list[int]:
+    if not isinstance(keep_results, str):
+        return plan._tasks(keep_results, "keep_results")
+    if keep_results not in ("sinks", "none"):
+        raise ValueError(f"keep_results is {keep_results!r}; give 'all', 'sinks', 'none' or a list of names")
+    return keep_results
 
 
 def _check_concurrency(max_concurrency: object) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import math
 import time
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -233,6 +233,45 @@ class ExecutionPlan:
                 raise ValueError(f"the duration of task {name} is {seconds!r}; give seconds from 0 on")
         return weights
 
+    def subgraph(self, targets: Iterable[Hashable]) -> ExecutionPlan:
+        """Return the plan of some tasks and of everything they depend on.
+
+        Parameters
+        ----------
+        targets
+            Names of tasks.
+
+        Returns
+        -------
+        ExecutionPlan
+            Its tasks are in the order they have here; the functions go along.
+
+        Raises
+        ------
+        KeyError
+            A target is no task.
+        TypeError
+            `targets` is text.
+        """
+        started = time.perf_counter()
+        graph = self._compiled.graph
+        part = graph.restricted(sorted(graph.reachable(self._tasks(targets, "targets"))))
+        names = part.names
+        functions = {name: self._functions[name] for name in names if name in self._functions}
+        return ExecutionPlan(Plan(part), functions, time.perf_counter() - started)
+
+    def _tasks(self, names: Iterable[Hashable], what: str) -> list[int]:
+        """Return the numbers of tasks given by name."""
+        if isinstance(names, (str, bytes)):
+            raise TypeError(f"{what} is the text {names!r}; put the name into a list")
+        found = []
+        for name in names:
+            task = self._compiled.graph.find(name)
+            if task < 0:
+                raise KeyError(name)
+            found.append(task)
+        return found
+
     # -- running --------------------------------------------------------------------------------------------
 
     def start(
@@ -241,7 +280,8 @@ class ExecutionPlan:
         *,
         max_concurrency: int | None = None,
         failure_policy: str = "stop",
-        keep_results: str = "all",
+        keep_results: str | Iterable[Hashable] = "all",
+        pass_results: bool = False,
         progress: bool | Progress | None = None,
         time_slice: float = TIME_SLICE,
     ) -> Run:
@@ -261,7 +301,11 @@ class ExecutionPlan:
             ``"stop"``: at the first failure running tasks are cancelled and the rest is skipped.  ``"continue"``:
             only the tasks that depend on the failed one are skipped.
         keep_results
-            ``"all"``: the report has the result of every task.
+            Whose results the report has: ``"all"``, ``"sinks"`` (tasks that no other depends on), ``"none"``, or an
+            iterable of names.  A value that neither the report nor a task needs any longer is let go at once.
+        pass_results
+            Call ``func(name, *results)``, or the mapped function with ``*results``: the results of the task's
+            dependencies, in the order they were declared.
         progress
             True for a line on the terminal (nothing elsewhere), or an object with ``update(counts)`` and
             ``close(report)``, called at most ten times a second.
@@ -280,7 +324,9 @@ class ExecutionPlan:
         TypeError, ValueError
             An argument makes no sense.
         """
-        run = create_run(self, func, max_concurrency, failure_policy, keep_results, progress, time_slice)
+        run = create_run(
+            self, func, max_concurrency, failure_policy, keep_results, pass_results, progress, time_slice
+        )
         run._begun = True
         run._schedule()
         return run
@@ -291,7 +337,8 @@ class ExecutionPlan:
         *,
         max_concurrency: int | None = None,
         failure_policy: str = "stop",
-        keep_results: str = "all",
+        keep_results: str | Iterable[Hashable] = "all",
+        pass_results: bool = False,
         progress: bool | Progress | None = None,
         time_slice: float = TIME_SLICE,
     ) -> ExecutionReport:
@@ -313,7 +360,9 @@ class ExecutionPlan:
         InvalidStateError, TypeError, ValueError
             As for `start`.
         """
-        return await create_run(self, func, max_concurrency, failure_policy, keep_results, progress, time_slice)
+        return await create_run(
+            self, func, max_concurrency, failure_policy, keep_results, pass_results, progress, time_slice
+        )
 
     def run_sync(
         self,
@@ -321,7 +370,8 @@ class ExecutionPlan:
         *,
         max_concurrency: int | None = None,
         failure_policy: str = "stop",
-        keep_results: str = "all",
+        keep_results: str | Iterable[Hashable] = "all",
+        pass_results: bool = False,
         progress: bool | Progress | None = None,
         time_slice: float = TIME_SLICE,
     ) -> ExecutionReport:
@@ -340,6 +390,7 @@ class ExecutionPlan:
                 max_concurrency=max_concurrency,
                 failure_policy=failure_policy,
                 keep_results=keep_results,
+                pass_results=pass_results,
                 progress=progress,
                 time_slice=time_slice,
             )

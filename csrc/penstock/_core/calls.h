@@ -53,6 +53,11 @@ static inline int ps_is_weakly_referenced(PyObject *object)
     return *list != NULL;
 }
 
+static inline const void *ps_list_place(PyObject *list, Py_ssize_t at)
+{
+    return &PyList_GET_ITEM(list, at);
+}
+
 /* Put a value (the reference is taken over) into a list whose item there is never NULL. */
 static inline void ps_list_put(PyObject *list, Py_ssize_t at, PyObject *value)
 {

@@ -26,6 +26,7 @@ cdef extern from "Python.h":
 
     PyObject *PyErr_Occurred()
     void PyErr_Clear()
+    PyObject *PyErr_NoMemory()
     void PyErr_Fetch(PyObject **kind, PyObject **value, PyObject **traceback)
     void PyErr_NormalizeException(PyObject **kind, PyObject **value, PyObject **traceback)
     int PyException_SetTraceback(PyObject *error, PyObject *traceback)

@@ -19,6 +19,10 @@ cdef class Dispatch(Owner):
     cdef object names                # by task: a list or a range
     # columns and what else is known of the tasks
     cdef list values                 # results by position; UNSET where there is none
+    cdef bint pass_results           # call with the results of the dependencies
+    cdef bint keeps_all
+    cdef uint8_t *kept               # by position: the value is for the report; NULL if all are
+    cdef int32_t *uses_left          # by position: how many tasks still want the value; NULL if it does not matter
     cdef dict errors                 # position -> the exception of a task that did not succeed
     cdef list failures               # positions in the order they failed
     cdef dict suspended              # position -> Task: holds what the loop holds only weakly
@@ -41,6 +45,10 @@ cdef class Dispatch(Owner):
     cdef PyObject *call_body(self, int32_t position) noexcept
     cdef PyObject *call_with_name(self, int32_t task) noexcept
     cdef PyObject *as_coroutine(self, PyObject *value) noexcept
+    cdef PyObject *call_with_results(self, int32_t task) noexcept
+    cdef int choose_values(self, object keep) except -1
+    cdef int release_inputs(self, int32_t position) except -1
+    cdef int release_rest(self) except -1
     cdef bint pristine(self, Task task, Py_ssize_t unshared) noexcept
     cdef Task fresh_task(self)
     cdef int end_pristine(self, int32_t position, PyObject *value, double now) except -1

@@ -26,7 +26,7 @@ import contextvars
 
 from cpython.object cimport PyObject
 from cpython.list cimport PyList_GET_ITEM
-from libc.stdint cimport int32_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from penstock._core.capi cimport (
     PYGEN_ERROR,
@@ -38,7 +38,9 @@ from penstock._core.capi cimport (
     PyCoro_CheckExact,
     PyIter_Send,
     PyObject_CallNoArgs,
+    PyErr_NoMemory,
     PyObject_CallOneArg,
+    PyObject_Vectorcall,
     PySendResult,
     Py_DECREF,
     Py_INCREF,
@@ -47,11 +49,18 @@ from penstock._core.capi cimport (
     Py_XDECREF,
 )
 from penstock._core.future cimport FUTURE_CANCELLED, FUTURE_PENDING
+from penstock._core.graph cimport Graph, ps_alloc, ps_alloc_zero, ps_free, ps_row_start
+from penstock._core.plan cimport Plan
+from penstock._core.ready cimport ReadyQueue
 from penstock._core.run cimport RunState
 from penstock._core.step cimport Owner, Task, raise_current, swap_current
 from penstock._core.types cimport CANCELLED, FAILED, READY, RUNNING, SUCCEEDED
 
 from penstock._core._awaiting import awaited_result
+
+
+cdef extern from "memory.h":
+    void PS_PREFETCH(const void *address)
 
 
 cdef extern from "clock.h":
@@ -64,6 +73,7 @@ cdef extern from "calls.h":
     bint ps_has_attributes(PyObject *object)
     void ps_drop_attributes(PyObject *object)
     bint ps_is_weakly_referenced(PyObject *object)
+    const void *PyList_GET_ITEM_ADDRESS "ps_list_place"(PyObject *list, Py_ssize_t at)
     void ps_list_put(PyObject *list, Py_ssize_t at, PyObject *value)
 
 
@@ -108,12 +118,17 @@ cdef class Dispatch(Owner):
         Stop the run at the first failure.
     time_slice
         Seconds after which the loop gets its turn.
+    pass_results
+        Call with the results of the dependencies.
+    keep
+        Whose results the report will have: None for all, ``"sinks"``, ``"none"``, or task indices.
     plan, missing
         Kept for the subclass: the facade's plan, and the names that have no function.
     """
 
     def __cinit__(self, RunState core not None, object loop, list functions, object function, object names,
-                  bint stop_on_failure, double time_slice, object plan=None, object missing=None):
+                  bint stop_on_failure, double time_slice, object plan=None, object missing=None,
+                  bint pass_results=False, object keep=None):
         self._plan = plan
         self._missing = missing
         self.core = core
@@ -125,7 +140,37 @@ cdef class Dispatch(Owner):
         self.time_slice = time_slice
         self.run_context = contextvars.copy_context()
         self.values = [UNSET] * core.plan.n
+        self.pass_results = pass_results
+        self.keeps_all = keep is None
+        if not self.keeps_all:
+            self.choose_values(keep)
         self.started_at = ps_monotonic()
+
+    def __dealloc__(self):
+        ps_free(self.kept)
+        ps_free(self.uses_left)
+
+    cdef int choose_values(self, object keep) except -1:
+        """Note which values are for the report, and how many tasks still want each of the others."""
+        cdef Plan plan = self.core.plan
+        cdef Py_ssize_t position
+        self.kept = <uint8_t *> ps_alloc_zero(plan.n, 1)
+        if self.kept == NULL:
+            raise MemoryError
+        if keep == "sinks":
+            for position in range(plan.n):
+                self.kept[position] = plan.successor_from(position) == plan.successor_from(position + 1)
+        elif keep != "none":
+            for task in keep:
+                self.kept[plan.position_of[<Py_ssize_t> task]] = 1
+        if self.pass_results:
+            self.uses_left = <int32_t *> ps_alloc(plan.n, sizeof(int32_t))
+            if self.uses_left == NULL:
+                raise MemoryError
+            for position in range(plan.n):
+                self.uses_left[position] = <int32_t> (plan.successor_from(position + 1)
+                                                      - plan.successor_from(position))
+        return 0
 
     # -- the loop -------------------------------------------------------------------------------------------
 
@@ -247,15 +292,55 @@ cdef class Dispatch(Owner):
     cdef PyObject *call_body(self, int32_t position) noexcept:
         """Call the function of a task; a new reference, or NULL with the exception set."""
         cdef int32_t task = self.core.plan.task_at[position]
+        if self.pass_results:
+            return self.call_with_results(task)
         if self.functions is not None:
             return PyObject_CallNoArgs(PyList_GET_ITEM(self.functions, task))
         return self.call_with_name(task)
 
     cdef PyObject *call_with_name(self, int32_t task) noexcept:
+        cdef ReadyQueue queue = self.core.queue
+        cdef int32_t soon
         if type(self.names) is list:
+            if queue.count > 16 and not queue.by_priority:
+                # Names lie wherever they were made: have the next ones on their way.
+                soon = self.core.plan.task_at[queue.items[(queue.head + 16) & (queue.room - 1)]]
+                PS_PREFETCH(PyList_GET_ITEM_ADDRESS(<PyObject *> self.names, soon))
+                soon = self.core.plan.task_at[queue.items[(queue.head + 8) & (queue.room - 1)]]
+                PS_PREFETCH(PyList_GET_ITEM(self.names, soon))
             return PyObject_CallOneArg(<PyObject *> self.function, PyList_GET_ITEM(self.names, task))
         number = <object> task
         return PyObject_CallOneArg(<PyObject *> self.function, <PyObject *> number)
+
+    cdef PyObject *call_with_results(self, int32_t task) noexcept:
+        """Call with the results of the dependencies in the order declared, behind the name if there is one function."""
+        cdef Graph graph = self.core.plan.graph
+        cdef PyObject *few[16]
+        cdef PyObject **arguments = few
+        cdef PyObject *function
+        cdef PyObject *value
+        cdef int64_t first = ps_row_start(&graph.rows, task), last = ps_row_start(&graph.rows, task + 1), e
+        cdef size_t count = 0
+        cdef object name = None
+        if last - first > 14:
+            arguments = <PyObject **> ps_alloc(last - first + 2, sizeof(PyObject *))
+            if arguments == NULL:
+                return PyErr_NoMemory()
+        if self.functions is None:
+            function = <PyObject *> self.function
+            name = self.names[task]
+            arguments[count] = <PyObject *> name
+            count += 1
+        else:
+            function = PyList_GET_ITEM(self.functions, task)
+        for e in range(first, last):
+            # Borrowed: the column keeps them until this very task has ended.
+            arguments[count] = PyList_GET_ITEM(self.values, self.core.plan.position_of[graph.rows.indices[e]])
+            count += 1
+        value = PyObject_Vectorcall(function, arguments, count, NULL)
+        if arguments != few:
+            ps_free(arguments)
+        return value
 
     cdef PyObject *as_coroutine(self, PyObject *value) noexcept:
         """A coroutine that awaits what the function returned; takes the reference over."""
@@ -287,8 +372,33 @@ cdef class Dispatch(Owner):
 
     cdef int end_pristine(self, int32_t position, PyObject *value, double now) except -1:
         """A body gave its value at once; takes the reference over."""
-        ps_list_put(<PyObject *> self.values, position, value)
+        if self.keeps_all or self.kept[position] or self.uses_left != NULL and self.uses_left[position] > 0:
+            ps_list_put(<PyObject *> self.values, position, value)
+        else:
+            Py_DECREF(value)
+        if self.uses_left != NULL:
+            self.release_inputs(position)
         return self.core.finish_one(position, SUCCEEDED, now)
+
+    cdef int release_inputs(self, int32_t position) except -1:
+        """A task has ended: let go of the values that it was the last to need."""
+        cdef Graph graph = self.core.plan.graph
+        cdef int32_t task = self.core.plan.task_at[position], source
+        cdef int64_t e
+        for e in range(ps_row_start(&graph.rows, task), ps_row_start(&graph.rows, task + 1)):
+            source = self.core.plan.position_of[graph.rows.indices[e]]
+            self.uses_left[source] -= 1
+            if self.uses_left[source] == 0 and not self.kept[source]:
+                self.values[source] = UNSET
+        return 0
+
+    cdef int release_rest(self) except -1:
+        """The run is over: let go of values kept for tasks that were never started."""
+        cdef Py_ssize_t position
+        for position in range(self.core.plan.n):
+            if not self.kept[position] and self.values[position] is not UNSET:
+                self.values[position] = UNSET
+        return 0
 
     cdef int end_raised(self, int32_t position, double now) except -1:
         """A function raised in the call itself."""
@@ -322,6 +432,8 @@ cdef class Dispatch(Owner):
         if self.errors is None:
             self.errors = {}
         self.errors[position] = error
+        if self.uses_left != NULL:
+            self.release_inputs(position)
         self.core.finish_one(position, CANCELLED if cancelled else FAILED, now)
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             if self.fatal is None:
@@ -398,6 +510,8 @@ cdef class Dispatch(Owner):
             self.ended_at = ps_monotonic()
             self.finished = True
             self.spare = None
+            if self.uses_left != NULL:
+                self.release_rest()
             self.closed()
         return 0
 

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
     from penstock.plan import ExecutionPlan
 
-__all__ = ["ExecutionReport", "TaskAttemptStatistics", "TaskExecutionStatistics"]
+__all__ = ["ExecutionReport", "TaskAttemptStatistics", "TaskExecutionStatistics", "TaskStageStatistics"]
 
 _PENDING, _READY, _RUNNING, _COMPLETED, _FAILED, _CANCELLED, _SKIPPED = range(len(STATE_NAMES))
+
+_STARTED = (_RUNNING, _COMPLETED, _FAILED, _CANCELLED)
 
 #: So many missing functions get a line of their own in `error_summary`.
 MAX_MISSING = 20
@@ -85,6 +87,34 @@ class TaskExecutionStatistics:
     attempt_statistics: list[TaskAttemptStatistics] = field(default_factory=list)
     queued: float | None = None
     exception: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStageStatistics:
+    """What became of one stage of the plan.
+
+    Attributes
+    ----------
+    stage_id : int
+    stage_name : str
+    start_time, end_time : float or None
+        When its first body started and its last one ended, in epoch seconds; None if none did.
+    duration : float
+        Seconds in between.
+    parallel_task_count, wait_task_count : int
+    parallel_tasks, wait_tasks : list
+        As planned.
+    """
+
+    stage_id: int
+    stage_name: str
+    start_time: float | None
+    end_time: float | None
+    duration: float
+    parallel_task_count: int
+    wait_task_count: int
+    parallel_tasks: list[Any]
+    wait_tasks: list[Any]
 
 
 @dataclass(slots=True)
@@ -285,6 +315,29 @@ class ExecutionReport:
             return LazySequence(len(shown_tasks), lambda i: self._record(shown_tasks[i]), "record")
         return LazySequence(self.total_tasks, self._record, "record")
 
+    @property
+    def stage_statistics(self) -> Sequence[TaskStageStatistics]:
+        """One record per stage of the plan; made when looked at."""
+        return LazySequence(self.total_stages, self._stage_record, "record")
+
+    def _stage_record(self, number: int) -> TaskStageStatistics:
+        stage = self._plan.stages[number]
+        starts, ends = self._plan._compiled.stage_starts, self._ends
+        positions = range(starts[number], starts[number + 1])
+        begun = [self._starts[p] for p in positions if self._states[p] in _STARTED]
+        over = [ends[p] for p in positions if ends[p] == ends[p]]  # NaN: never
+        return TaskStageStatistics(
+            stage_id=number,
+            stage_name=f"Stage_{number}",
+            start_time=self._facts.to_epoch(min(begun)) if begun else None,
+            end_time=self._facts.to_epoch(max(over)) if over else None,
+            duration=max(over) - min(begun) if over else 0.0,
+            parallel_task_count=len(stage.parallel_tasks),
+            wait_task_count=len(stage.wait_for_tasks),
+            parallel_tasks=stage.parallel_tasks,
+            wait_tasks=stage.wait_for_tasks,
+        )
+
     def record_of(self, name: Hashable) -> TaskExecutionStatistics:
         """Return the record of one task.
 
@@ -316,7 +369,6 @@ class ExecutionReport:
             self._plan._compiled.graph.find,
             lambda task: values[position[task]],
             lambda task: values[position[task]] is not UNSET,
-            self.successful_tasks,
         )
 
     @property
