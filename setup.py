@@ -25,7 +25,7 @@ MODES = {
         {"PENSTOCK_CHECK": "1"},
     ),
 }
-MODULES = ["graph", "plan", "ready", "run"]
+MODULES = ["dispatch", "future", "graph", "plan", "ready", "run", "step"]
 CORE = Path("csrc/penstock/_core")
 
 mode = os.environ.get("PENSTOCK_BUILD", "release")

@@ -15,6 +15,7 @@ change.  Importing penstock starts nothing: no thread, no event loop policy, no 
 
 from importlib import metadata as _metadata
 
+from penstock._core import Task as Task
 from penstock.errors import CycleError as CycleError
 from penstock.errors import DependencyFailureError as DependencyFailureError
 from penstock.errors import DuplicateTaskError as DuplicateTaskError
@@ -44,6 +45,7 @@ from penstock.plan import ExecutionStage as ExecutionStage
 from penstock.report.models import ExecutionReport as ExecutionReport
 from penstock.report.models import TaskAttemptStatistics as TaskAttemptStatistics
 from penstock.report.models import TaskExecutionStatistics as TaskExecutionStatistics
+from penstock.report.models import TaskStageStatistics as TaskStageStatistics
 
 try:
     __version__ = _metadata.version("penstock")
@@ -56,5 +58,6 @@ __all__ = sorted(
 
 # Reprs, tracebacks and pickles name the public place.
 for _name in __all__:
-    globals()[_name].__module__ = "penstock"
+    if globals()[_name].__flags__ & (1 << 9):  # a heap type: compiled classes know their module for good
+        globals()[_name].__module__ = "penstock"
 del _name

@@ -87,7 +87,7 @@ class LazySequence(Sequence[T]):
 class ResultsView(Mapping[Any, Any]):
     """Results by task name: a look-up by name over a column of values."""
 
-    __slots__ = ("_count", "_find", "_names", "_present", "_values")
+    __slots__ = ("_find", "_names", "_present", "_values")
 
     def __init__(
         self,
@@ -95,13 +95,11 @@ class ResultsView(Mapping[Any, Any]):
         find: Callable[[Hashable], int],
         values: Callable[[int], Any],
         present: Callable[[int], bool],
-        count: int,
     ) -> None:
         self._names = names
         self._find = find
         self._values = values
         self._present = present
-        self._count = count
 
     def __getitem__(self, name: Any) -> Any:
         task = self._find(name)
@@ -113,7 +111,7 @@ class ResultsView(Mapping[Any, Any]):
         return (name for task, name in enumerate(self._names) if self._present(task))
 
     def __len__(self) -> int:
-        return self._count
+        return sum(map(self._present, range(len(self._names))))
 
     def __repr__(self) -> str:
-        return f"<results of {self._count:,} tasks>"
+        return f"<results of {len(self):,} tasks>"

@@ -1,30 +1,24 @@
-"""Runs: drive a planned graph on the current event loop.
+"""Runs: the handle of one execution of a plan.
 
-The state of a run (counters, ready queue, states, times) is the compiled core's; this module feeds it.  It takes
-ready tasks, calls their functions and tells the core how each one ended:
-
-* a plain function's value ends its task on the spot;
-* an awaitable becomes an asyncio task of its own, and its end comes back through `Run._ended`.
-
-All ends go through the core's ready queue, never from one task's end straight into the next one's start, so a
-chain of any length needs no stack.  After a time slice the loop gets its turn.
+The loop that runs the tasks is the compiled core's (`penstock._core.dispatch`); `Run` adds what users see of it:
+awaiting, cancelling, counting, reporting, and the stream of finished records.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import inspect
 import logging
 import math
+import threading
 import time
-from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from penstock._core import STATE_NAMES, RunState
+from penstock._core import STATE_NAMES, Dispatch, RunState
 from penstock.errors import InvalidStateError
 from penstock.graph import TaskFunction, check_function
-from penstock.report.models import ExecutionReport, RunFacts
+from penstock.report.models import ExecutionReport, RunFacts, TaskExecutionStatistics
 
 if TYPE_CHECKING:
     from penstock.plan import ExecutionPlan
@@ -35,13 +29,11 @@ logger = logging.getLogger("penstock")
 
 FAILURE_POLICIES = ("stop", "continue")
 
-#: Seconds of running plain functions after which the event loop gets its turn.
+#: Seconds of running bodies after which the event loop gets its turn.
 TIME_SLICE = 0.005
 
 #: Seconds between two calls of a progress object.
 PROGRESS_INTERVAL = 0.1
-
-_SUCCEEDED, _FAILED, _CANCELLED = (STATE_NAMES.index(name) for name in ("completed", "failed", "cancelled"))
 
 
 class Progress(Protocol):
@@ -54,74 +46,141 @@ class Progress(Protocol):
         """Show the end of the run."""
 
 
-class Run:
+class Run(Dispatch):
     """One run of a plan, as returned by ``plan.start``.
 
     Awaiting it gives the report.  If the awaiting task is cancelled, the run is cancelled, everything that was
     started is awaited, and only then does ``CancelledError`` go on; `report` then has what was done until then.
+    Iterating over it (``async for record in run``) gives the record of each task soon after it ended.
 
-    Belongs to the event loop it was started on; `state`, `counts` and `report` only read.
+    Belongs to the event loop it was started on; `cancel`, `state` and `counts` may be called from any thread.
     """
+
+    __slots__ = (
+        "_begun",
+        "_callbacks",
+        "_cancelled",
+        "_epoch",
+        "_final",
+        "_progress",
+        "_progress_timer",
+        "_thread",
+        "_waiter",
+        "_watchers",
+    )
 
     def __init__(
         self,
-        plan: ExecutionPlan,
-        call: Callable[[int], Any],
-        *,
-        max_concurrency: int | None,
+        core: RunState,
+        loop: asyncio.AbstractEventLoop,
+        functions: list[TaskFunction] | None,
+        function: Callable[[Any], Any] | None,
+        names: Any,
         stop_on_failure: bool,
-        progress: Progress | None,
+        time_slice: float,
+        plan: ExecutionPlan,
+        missing: list[Hashable] | None,
+        pass_results: bool,
+        keep: str | list[int] | None,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._context = contextvars.copy_context()
-        self._plan = plan
-        self._order = plan.order
-        self._call = call
-        self._stop_on_failure = stop_on_failure
-        self._progress = progress
-        self._progress_timer: asyncio.TimerHandle | None = None
-        self._core = RunState(plan._compiled, max_concurrency or 0)
-        self._facts = RunFacts(plan.total_tasks, stop_on_failure)
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._fatal: BaseException | None = None
+        self._begun = False
         self._cancelled = False
-        self._advance_due = False
-        self._advancing = False
-        self._finished = False
+        self._epoch = time.time()
         self._final: ExecutionReport | None = None
-        self._callbacks: list[Callable[[Run], object]] = []
-        self._waiter: asyncio.Future[None] = self._loop.create_future()
+        self._waiter: asyncio.Future[None] | None = None
+        self._callbacks: list[Callable[[Run], object]] | None = None
+        self._progress: Progress | None = None
+        self._progress_timer: asyncio.TimerHandle | None = None
+        self._watchers: list[asyncio.Future[None]] | None = None
+        self._thread = threading.get_ident()
+        if missing:
+            core.stop()
 
     def __repr__(self) -> str:
-        return f"<Run {self.state}: {self._core.n_finished:,} of {self._plan.total_tasks:,} tasks ended>"
+        return f"<Run {self.state}: {self.core.n_finished:,} of {self._plan.total_tasks:,} tasks ended>"
 
-    # -- what users call ------------------------------------------------------------------------------------
+    # -- awaiting -------------------------------------------------------------------------------------------
 
     def __await__(self) -> Generator[Any, None, ExecutionReport]:
-        return self._wait().__await__()
+        if not self._begun:
+            # In the caller's own turn: a small graph that does not suspend never sees the event loop.
+            self._begun = True
+            self._begin()
+        if not self.finished:
+            yield from self._wait().__await__()
+        if self.fatal is not None:
+            raise self.fatal
+        if self._cancelled:
+            raise asyncio.CancelledError("the run was cancelled")
+        return self.report()
 
-    async def _wait(self) -> ExecutionReport:
+    async def _wait(self) -> None:
         cancelled: asyncio.CancelledError | None = None
-        while not self._finished:
+        while not self.finished:
+            if self._waiter is None:
+                self._waiter = self._loop.create_future()
             try:
                 # Shielded: a cancelled waiter must not take the future away from other waiters.
                 await asyncio.shield(self._waiter)
             except asyncio.CancelledError as error:
-                if not self._finished:
+                if not self.finished:
                     # Cancelled from outside.  Cancelling again does not shorten the wait for what was started.
                     cancelled = error
                     self.cancel()
-        if cancelled is not None:
+        if cancelled is not None and self.fatal is None:
             try:
                 raise cancelled
             finally:
                 cancelled = None  # the exception refers to this frame
-        if self._fatal is not None:
-            raise self._fatal
-        if self._cancelled:
-            raise asyncio.CancelledError("the run was cancelled")
-        assert self._final is not None
-        return self._final
+
+    async def __aiter__(self) -> AsyncIterator[TaskExecutionStatistics]:
+        """Yield the record of each task that ended or was skipped, in the order of ending."""
+        seen = 0
+        self._watch()
+        while True:
+            ended = self.core.completion_order[seen:]
+            report = self._snapshot_view() if ended else None
+            for position in ended:
+                assert report is not None
+                yield report.record_at(position)
+            seen += len(ended)
+            if self.finished and seen == self.core.n_finished:
+                return
+            if not ended:
+                await self._next_slice()
+
+    def _watch(self) -> None:
+        self.watched = True
+        if self._watchers is None:
+            self._watchers = []
+        if not self._begun:
+            self._begun = True
+            self._schedule()
+
+    async def _next_slice(self) -> None:
+        watcher = self._loop.create_future()
+        assert self._watchers is not None
+        self._watchers.append(watcher)
+        await watcher
+
+    def progressed(self) -> None:
+        """Wake who iterates over the records; called by the core after a slice."""
+        if self._watchers:
+            watchers, self._watchers = self._watchers, []
+            for watcher in watchers:
+                if not watcher.done():
+                    watcher.set_result(None)
+
+    def add_done_callback(self, callback: Callable[[Run], object]) -> None:
+        """Have ``callback(run)`` called by the event loop once the run has ended, however it did."""
+        if self.finished:
+            self._loop.call_soon(callback, self)
+        elif self._callbacks is None:
+            self._callbacks = [callback]
+        else:
+            self._callbacks.append(callback)
+
+    # -- what any thread may call -----------------------------------------------------------------------------
 
     def cancel(self) -> bool:
         """Cancel the run: running tasks are cancelled together, the others are skipped.
@@ -133,164 +192,104 @@ class Run:
         bool
             False if the run had ended already.
         """
-        if self._finished:
+        if self.finished:
             return False
-        self._cancelled = True
-        self._stop()
+        if threading.get_ident() != self._thread:
+            try:
+                self._loop.call_soon_threadsafe(self._cancel_here)
+            except RuntimeError:  # the loop is closed, and the run with it
+                return False
+            return True
+        self._cancel_here()
         return True
+
+    def _cancel_here(self) -> None:
+        if not self.finished:
+            self._cancelled = True
+            self._begun = True
+            self.stop()
 
     @property
     def state(self) -> str:
         """``"running"``, ``"completed"``, ``"failed"`` or ``"cancelled"``."""
-        if self._final is not None:
-            return self._final.execution_state
-        return "running"
+        return self.report().execution_state if self.finished else "running"
 
     def counts(self) -> dict[str, int]:
         """Return how many tasks there are in each state."""
-        return dict(zip(STATE_NAMES, self._core.tally(), strict=True))
+        return dict(zip(STATE_NAMES, self.core.tally(), strict=True))
+
+    def done(self) -> bool:
+        """Return True once every task has ended."""
+        return self.finished
+
+    # -- reporting ------------------------------------------------------------------------------------------
 
     def report(self) -> ExecutionReport:
         """Return the report: the final one, or while the run goes on one of what is known so far."""
         if self._final is not None:
             return self._final
-        return ExecutionReport(self._plan, self._core.copy(), self._facts.copy())
+        if self.finished:
+            self._final = ExecutionReport(self._plan, self.core, self._facts(self.ended_at))
+            return self._final
+        return ExecutionReport(self._plan, self.core.copy(), self._facts(None).frozen())
 
     def _last_report(self) -> ExecutionReport:
         """Return the report of a run that nobody will wait for any longer.
 
         What has not started counts as skipped, and a body that would not end stays ``running``.
         """
-        if self._final is not None:
-            return self._final
-        core, facts = self._core.copy(), self._facts.copy()
+        if self.finished:
+            return self.report()
+        core = self.core.copy()
         core.stop()
-        facts.end("cancelled")
+        facts = self._facts(time.monotonic()).frozen()
+        facts.forced_state = "cancelled"
         return ExecutionReport(self._plan, core, facts)
 
-    def done(self) -> bool:
-        """Return True once every task has ended."""
-        return self._finished
+    def _snapshot_view(self) -> ExecutionReport:
+        """Return a report that looks at the columns as they are just now, without a copy."""
+        return ExecutionReport(self._plan, self.core, self._facts(None))
 
-    def add_done_callback(self, callback: Callable[[Run], object]) -> None:
-        """Have ``callback(run)`` called by the event loop once the run has ended, however it did."""
-        if self._finished:
-            self._loop.call_soon(callback, self)
-        else:
-            self._callbacks.append(callback)
+    def _facts(self, ended: float | None) -> RunFacts:
+        return RunFacts(
+            results=self.results,
+            exceptions=self.exceptions,
+            failures=self.failed_positions,
+            missing=self._missing or [],
+            stop_on_failure=self.stop_on_failure,
+            forced_state="cancelled" if ended is not None and (self._cancelled or self.fatal is not None) else None,
+            epoch=self._epoch,
+            started=self.started_at,
+            ended=ended,
+        )
 
-    # -- the driver -----------------------------------------------------------------------------------------
+    # -- called by the core ---------------------------------------------------------------------------------
 
-    def _begin(self, missing: list[Hashable]) -> None:
-        self._facts.begin()
-        if missing:
-            self._facts.missing = missing
-            self._core.stop()
-        if self._progress is not None:
-            self._progress_timer = self._loop.call_later(PROGRESS_INTERVAL, self._show_progress)
-        self._schedule()
-
-    def _schedule(self) -> None:
-        if not self._advance_due and not self._advancing:
-            self._advance_due = True
-            self._loop.call_soon(self._advance)
-
-    def _advance(self) -> None:
-        """Start ready tasks until there are none, the limit is reached or the time slice is over."""
-        self._advance_due = False
-        self._advancing = True
-        core = self._core
-        now = time.monotonic()
-        deadline = now + TIME_SLICE
-        try:
-            while True:
-                position = core.start(now)
-                if position < 0:
-                    break
-                self._start_body(position)
-                now = time.monotonic()
-                if now >= deadline:
-                    break
-        finally:
-            self._advancing = False
-        if core.done:
-            self._finish()
-        elif position >= 0:
-            self._schedule()
-
-    def _start_body(self, position: int) -> None:
-        task = self._order[position]
-        context = self._context.copy()
-        try:
-            value = context.run(self._call, task)
-        except BaseException as error:
-            self._record(position, error)
-            return
-        if inspect.isawaitable(value):
-            self._tasks[position] = self._loop.create_task(
-                self._drive(position, value), name=f"penstock task {self._plan.names[task]!s}", context=context
-            )
-        else:
-            self._facts.results[task] = value
-            self._core.finish(position, _SUCCEEDED, time.monotonic())
-
-    async def _drive(self, position: int, body: Awaitable[Any]) -> None:
-        """Await one body; nothing that it raises leaves this coroutine."""
-        try:
-            value = await body
-        except GeneratorExit:
-            # The loop was closed under us and this coroutine is being thrown away.
-            raise
-        except BaseException as error:
-            self._ended(position, error)
-        else:
-            self._facts.results[self._order[position]] = value
-            self._core.finish(position, _SUCCEEDED, time.monotonic())
-            self._ended(position, None)
-
-    def _ended(self, position: int, error: BaseException | None) -> None:
-        self._tasks.pop(position, None)
-        if error is not None:
-            self._record(position, error)
-        self._schedule()
-
-    def _record(self, position: int, error: BaseException) -> None:
-        """Note that a running task did not succeed, and draw the consequences."""
-        cancelled = isinstance(error, asyncio.CancelledError)
-        self._facts.exceptions[self._order[position]] = error
-        self._core.finish(position, _CANCELLED if cancelled else _FAILED, time.monotonic())
-        if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            if self._fatal is None:
-                self._fatal = error
-            self._stop()
-        elif not cancelled:
-            self._facts.note_failure(self._order[position])
-            logger.debug("task %s failed", self._plan.names[self._order[position]], exc_info=error)
-            if self._stop_on_failure:
-                self._stop()
-
-    def _stop(self) -> None:
-        """Skip what has not started and cancel, all together, what is running."""
-        self._core.stop()
-        for task in list(self._tasks.values()):
-            task.cancel()
-        self._schedule()
-
-    def _finish(self) -> None:
-        if self._finished:
-            return
-        self._finished = True
+    def closed(self) -> None:
+        """Tell everybody that the run has ended."""
         if self._progress_timer is not None:
             self._progress_timer.cancel()
-        self._facts.end("cancelled" if self._cancelled or self._fatal is not None else None)
-        self._final = ExecutionReport(self._plan, self._core, self._facts)
         if self._progress is not None:
-            self._guarded(self._progress.close, self._final)
-        if not self._waiter.done():
+            self._guarded(self._progress.close, self.report())
+        if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-        for callback in self._callbacks:
-            self._loop.call_soon(callback, self)
-        self._callbacks.clear()
+        if self._callbacks is not None:
+            for callback in self._callbacks:
+                self._loop.call_soon(callback, self)
+            self._callbacks = None
+        self.progressed()
+
+    def failed(self, position: int, error: BaseException) -> None:
+        """Log the failure of a task."""
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("task %s failed", self._plan.names[self._plan.order[position]], exc_info=error)
+
+    # -- progress -------------------------------------------------------------------------------------------
+
+    def _show(self, progress: Progress | None) -> None:
+        if progress is not None:
+            self._progress = progress
+            self._progress_timer = self._loop.call_later(PROGRESS_INTERVAL, self._show_progress)
 
     def _show_progress(self) -> None:
         assert self._progress is not None
@@ -308,85 +307,120 @@ class Run:
         return True
 
 
-def start_run(
+def create_run(
     plan: ExecutionPlan,
     func: Callable[[Any], Any] | Mapping[Any, TaskFunction] | None,
-    *,
     max_concurrency: int | None,
     failure_policy: str,
-    keep_results: str,
+    keep_results: str | Iterable[Hashable],
+    pass_results: bool,
     progress: bool | Progress | None,
+    time_slice: float,
 ) -> Run:
-    """Check the arguments of ``plan.start``, start, and return the handle."""
-    _check_options(max_concurrency, failure_policy, keep_results)
+    """Check the arguments of ``plan.start`` and return the handle; nothing has begun."""
+    if max_concurrency is not None:
+        _check_concurrency(max_concurrency)
+    if failure_policy not in FAILURE_POLICIES:
+        raise ValueError(f"failure_policy is {failure_policy!r}; give 'stop' or 'continue'")
+    keep = None if keep_results == "all" else _kept(plan, keep_results)
+    if not time_slice > 0.0:
+        raise ValueError(f"time_slice is {time_slice!r}; give seconds above 0")
     try:
-        asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
     except RuntimeError:
         raise InvalidStateError(
             "plan.start needs a running event loop; from synchronous code call plan.run_sync(...)"
         ) from None
-    call, missing = _bodies(plan, func)
+    functions, function, missing = _bodies(plan, func)
     run = Run(
+        RunState(plan._compiled, max_concurrency or 0),
+        loop,
+        functions,
+        function,
+        plan._compiled.graph.names,
+        failure_policy == "stop",
+        time_slice,
         plan,
-        call,
-        max_concurrency=max_concurrency,
-        stop_on_failure=failure_policy == "stop",
-        progress=_progress(progress, plan.total_tasks),
+        missing,
+        pass_results,
+        keep,
     )
-    run._begin(missing)
+    if progress is not None and progress is not False:
+        run._show(_progress(progress, plan.total_tasks))
     return run
 
 
-def _check_options(max_concurrency: int | None, failure_policy: str, keep_results: str) -> None:
-    if max_concurrency is not None:
-        if isinstance(max_concurrency, bool) or not isinstance(max_concurrency, int):
-            raise TypeError(f"max_concurrency is {max_concurrency!r}; give a positive int, or None for no limit")
-        if max_concurrency < 1:
-            raise ValueError(f"max_concurrency is {max_concurrency}; give a positive int, or None for no limit")
-    if failure_policy not in FAILURE_POLICIES:
-        raise ValueError(f"failure_policy is {failure_policy!r}; give 'stop' or 'continue'")
-    if keep_results != "all":
-        raise ValueError(f"keep_results is {keep_results!r}; give 'all'")
+def _kept(plan: ExecutionPlan, keep_results: str | Iterable[Hashable]) -> str | list[int]:
+    if not isinstance(keep_results, str):
+        return plan._tasks(keep_results, "keep_results")
+    if keep_results not in ("sinks", "none"):
+        raise ValueError(f"keep_results is {keep_results!r}; give 'all', 'sinks', 'none' or a list of names")
+    return keep_results
 
 
-def _progress(progress: bool | Progress | None, total: int) -> Progress | None:
-    if progress is None or progress is False:
-        return None
+def _check_concurrency(max_concurrency: object) -> None:
+    if isinstance(max_concurrency, bool) or not isinstance(max_concurrency, int):
+        raise TypeError(f"max_concurrency is {max_concurrency!r}; give a positive int, or None for no limit")
+    if max_concurrency < 1:
+        raise ValueError(f"max_concurrency is {max_concurrency}; give a positive int, or None for no limit")
+
+
+def _progress(progress: bool | Progress, total: int) -> Progress | None:
     if progress is True:
         from penstock.report.progress import progress_line
 
         return progress_line(total)
+    assert not isinstance(progress, bool)
     for method in ("update", "close"):
         if not callable(getattr(progress, method, None)):
             raise TypeError(f"progress is {progress!r}, which has no method {method}(); give True or such an object")
     return progress
 
 
-def _bodies(
-    plan: ExecutionPlan, func: Callable[[Any], Any] | Mapping[Any, TaskFunction] | None
-) -> tuple[Callable[[int], Any], list[Hashable]]:
-    """Return how to call task number i, and the names that have no function."""
-    names = plan.names
+Bodies = tuple[list[TaskFunction] | None, Callable[[Any], Any] | None, list[Hashable] | None]
+
+
+def _bodies(plan: ExecutionPlan, func: Callable[[Any], Any] | Mapping[Any, TaskFunction] | None) -> Bodies:
+    """Return the functions by task, or the one function of the name; and the names that have none."""
     if func is None:
-        if not plan.functions and plan.total_tasks:
-            raise InvalidStateError(
-                "the graph has no functions: give them with add_task(name, func), or what to call with "
-                "plan.run(func), where func is a function of the name or a mapping of names to functions"
-            )
-        func = plan.functions
-    if not isinstance(func, Mapping):
-        if inspect.iscoroutine(func):
-            raise TypeError("func is an already called coroutine; give the function itself, without calling it")
-        if not callable(func):
-            raise TypeError(f"func is {func!r}; give a function of the name, or a mapping of names to functions")
-        by_name = func
-        return lambda task: by_name(names[task]), []
-    functions: list[TaskFunction | None] = [func.get(name) for name in names]
-    for name, function in zip(names, functions, strict=True):
-        if function is not None:
+        return plan._own_bodies
+    if isinstance(func, Mapping):
+        return bodies_of(plan, func)
+    if inspect.iscoroutine(func):
+        raise TypeError("func is an already called coroutine; give the function itself, without calling it")
+    if not callable(func):
+        raise TypeError(f"func is {func!r}; give a function of the name, or a mapping of names to functions")
+    return None, func, None
+
+
+def bodies_of(plan: ExecutionPlan, functions: Mapping[Any, TaskFunction]) -> Bodies:
+    """Put the functions of a mapping into the order of the tasks; further ones are ignored."""
+    found: list[Any] = []
+    missing: list[Hashable] = []
+    for name in plan.names:
+        function = functions.get(name)
+        if function is None:
+            missing.append(name)
+        elif not callable(function):
             check_function(name, function)
-    missing = [name for name, function in zip(names, functions, strict=True) if function is None]
-    return lambda task: functions[task](), missing  # type: ignore[misc]
+        found.append(function)
+    return found, None, missing or None
+
+
+def own_bodies(plan: ExecutionPlan) -> Bodies:
+    """Return the bodies that the graph itself was given.
+
+    Raises
+    ------
+    InvalidStateError
+        It was given none.
+    """
+    if not plan.functions and plan.total_tasks:
+        raise InvalidStateError(
+            "the graph has no functions: give them with add_task(name, func), or what to call with "
+            "plan.run(func), where func is a function of the name or a mapping of names to functions"
+        )
+    return bodies_of(plan, plan.functions)
 
 
 def run_on_own_loop(main: Callable[[], Awaitable[ExecutionReport]], instead: str) -> ExecutionReport:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import math
 import time
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -26,10 +26,11 @@ from penstock.errors import (
     close_matches,
     gather,
 )
+from penstock.execution import TIME_SLICE, create_run, own_bodies, run_on_own_loop
 from penstock.graph import TaskFunction, TaskGraph, TaskOrder
 
 if TYPE_CHECKING:
-    from penstock.execution import Progress, Run
+    from penstock.execution import Bodies, Progress, Run
     from penstock.report.models import ExecutionReport
 
 __all__ = ["ExecutionPlan", "ExecutionPlanner", "ExecutionStage"]
@@ -80,6 +81,10 @@ class ExecutionPlan:
         self._compiled = compiled
         self._functions = dict(functions)
         self.planning_duration = planning_duration
+
+    @cached_property
+    def _own_bodies(self) -> Bodies:
+        return own_bodies(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         graph = self._compiled.graph
@@ -228,6 +233,45 @@ class ExecutionPlan:
                 raise ValueError(f"the duration of task {name} is {seconds!r}; give seconds from 0 on")
         return weights
 
+    def subgraph(self, targets: Iterable[Hashable]) -> ExecutionPlan:
+        """Return the plan of some tasks and of everything they depend on.
+
+        Parameters
+        ----------
+        targets
+            Names of tasks.
+
+        Returns
+        -------
+        ExecutionPlan
+            Its tasks are in the order they have here; the functions go along.
+
+        Raises
+        ------
+        KeyError
+            A target is no task.
+        TypeError
+            `targets` is text.
+        """
+        started = time.perf_counter()
+        graph = self._compiled.graph
+        part = graph.restricted(sorted(graph.reachable(self._tasks(targets, "targets"))))
+        names = part.names
+        functions = {name: self._functions[name] for name in names if name in self._functions}
+        return ExecutionPlan(Plan(part), functions, time.perf_counter() - started)
+
+    def _tasks(self, names: Iterable[Hashable], what: str) -> list[int]:
+        """Return the numbers of tasks given by name."""
+        if isinstance(names, (str, bytes)):
+            raise TypeError(f"{what} is the text {names!r}; put the name into a list")
+        found = []
+        for name in names:
+            task = self._compiled.graph.find(name)
+            if task < 0:
+                raise KeyError(name)
+            found.append(task)
+        return found
+
     # -- running --------------------------------------------------------------------------------------------
 
     def start(
@@ -236,8 +280,10 @@ class ExecutionPlan:
         *,
         max_concurrency: int | None = None,
         failure_policy: str = "stop",
-        keep_results: str = "all",
+        keep_results: str | Iterable[Hashable] = "all",
+        pass_results: bool = False,
         progress: bool | Progress | None = None,
+        time_slice: float = TIME_SLICE,
     ) -> Run:
         """Start a run on the current event loop and return its handle.
 
@@ -255,10 +301,16 @@ class ExecutionPlan:
             ``"stop"``: at the first failure running tasks are cancelled and the rest is skipped.  ``"continue"``:
             only the tasks that depend on the failed one are skipped.
         keep_results
-            ``"all"``: the report has the result of every task.
+            Whose results the report has: ``"all"``, ``"sinks"`` (tasks that no other depends on), ``"none"``, or an
+            iterable of names.  A value that neither the report nor a task needs any longer is let go at once.
+        pass_results
+            Call ``func(name, *results)``, or the mapped function with ``*results``: the results of the task's
+            dependencies, in the order they were declared.
         progress
             True for a line on the terminal (nothing elsewhere), or an object with ``update(counts)`` and
             ``close(report)``, called at most ten times a second.
+        time_slice
+            Seconds of running bodies after which the event loop gets its turn.
 
         Returns
         -------
@@ -272,16 +324,12 @@ class ExecutionPlan:
         TypeError, ValueError
             An argument makes no sense.
         """
-        from penstock.execution import start_run
-
-        return start_run(
-            self,
-            func,
-            max_concurrency=max_concurrency,
-            failure_policy=failure_policy,
-            keep_results=keep_results,
-            progress=progress,
+        run = create_run(
+            self, func, max_concurrency, failure_policy, keep_results, pass_results, progress, time_slice
         )
+        run._begun = True
+        run._schedule()
+        return run
 
     async def run(
         self,
@@ -289,8 +337,10 @@ class ExecutionPlan:
         *,
         max_concurrency: int | None = None,
         failure_policy: str = "stop",
-        keep_results: str = "all",
+        keep_results: str | Iterable[Hashable] = "all",
+        pass_results: bool = False,
         progress: bool | Progress | None = None,
+        time_slice: float = TIME_SLICE,
     ) -> ExecutionReport:
         """Run every task once, each after all its dependencies, and return the report.
 
@@ -310,14 +360,9 @@ class ExecutionPlan:
         InvalidStateError, TypeError, ValueError
             As for `start`.
         """
-        run = self.start(
-            func,
-            max_concurrency=max_concurrency,
-            failure_policy=failure_policy,
-            keep_results=keep_results,
-            progress=progress,
+        return await create_run(
+            self, func, max_concurrency, failure_policy, keep_results, pass_results, progress, time_slice
         )
-        return await run
 
     def run_sync(
         self,
@@ -325,8 +370,10 @@ class ExecutionPlan:
         *,
         max_concurrency: int | None = None,
         failure_policy: str = "stop",
-        keep_results: str = "all",
+        keep_results: str | Iterable[Hashable] = "all",
+        pass_results: bool = False,
         progress: bool | Progress | None = None,
+        time_slice: float = TIME_SLICE,
     ) -> ExecutionReport:
         """Run from synchronous code, on an event loop of its own (uvloop's where it is installed).
 
@@ -337,15 +384,15 @@ class ExecutionPlan:
         InvalidStateError
             An event loop is running in this thread, as in a notebook: write ``await plan.run(...)`` there.
         """
-        from penstock.execution import run_on_own_loop
-
         def main() -> Awaitable[ExecutionReport]:
             return self.run(
                 func,
                 max_concurrency=max_concurrency,
                 failure_policy=failure_policy,
                 keep_results=keep_results,
+                pass_results=pass_results,
                 progress=progress,
+                time_slice=time_slice,
             )
 
         return run_on_own_loop(main, "await plan.run(...)")

@@ -849,6 +849,45 @@ cdef class Graph:
         self.trust()
         return self.reversed_rows(self.rows.n)
 
+    def restricted(self, list tasks):
+        """A graph of some tasks only, given in ascending order, with the dependencies among them."""
+        cdef Graph other = Graph.__new__(Graph)
+        cdef int64_t n = self.rows.n, e, m = 0, before = -1
+        cdef int32_t number = 0
+        cdef int32_t *renumbered
+        self.settle()
+        self.make_distinct()
+        renumbered = <int32_t *> ps_alloc(n, sizeof(int32_t))
+        if renumbered == NULL:
+            raise MemoryError
+        memset(renumbered, 0xFF, n * sizeof(int32_t))
+        try:
+            for task in tasks:
+                as_index(task, n)
+                if <int64_t> task <= before:
+                    raise ValueError("the tasks are not in ascending order")
+                before = task
+                renumbered[before] = number
+                number += 1
+                m += ps_row_start(&self.rows, before + 1) - ps_row_start(&self.rows, before)
+            ps_rows_room(&other.rows, len(tasks), m)
+            m = 0
+            for task in tasks:
+                before = task
+                for e in range(ps_row_start(&self.rows, before), ps_row_start(&self.rows, before + 1)):
+                    if renumbered[self.rows.indices[e]] >= 0:
+                        other.rows.indices[m] = renumbered[self.rows.indices[e]]
+                        m += 1
+                ps_rows_end(&other.rows, m)
+            other.rows.m = m
+        finally:
+            ps_free(renumbered)
+        names = self.all_names
+        other.name_list = [names[task] for task in tasks]
+        other.names.list = <PyObject *> other.name_list
+        ps_rows_trim(&other.rows)
+        return other
+
     def reachable(self, list tasks):
         """Indices of all tasks that can be reached along the rows from the given ones, those included."""
         cdef int64_t n = self.rows.n, count = 0, i

@@ -12,7 +12,6 @@ cdef class RunState:
     # columns, by position
     cdef int32_t *n_pending          # predecessors that have not succeeded
     cdef uint8_t *state
-    cdef double *ready_at            # when it could have started; NULL unless asked for
     cdef double *started             # NaN: never
     cdef double *ended
     cdef int32_t *cause              # the predecessor because of which it was skipped; NULL until one is
@@ -26,9 +25,9 @@ cdef class RunState:
     cdef list events                 # [(kind, position, time)], or None
 
     cdef int allocate(self) except -1
-    cdef int32_t start_next(self, double now) noexcept
+    cdef int32_t start_next(self, double now) except -2
     cdef int finish_one(self, int32_t position, uint8_t outcome, double now) except -1
-    cdef int release_successors(self, int32_t position, double now) except -1
+    cdef int release_successors(self, int32_t position) except -1
     cdef int skip_descendants(self, int32_t position) except -1
     cdef int need_causes(self) except -1
     cdef void move(self, int32_t position, uint8_t state) noexcept nogil

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from penstock._core import STATE_NAMES, RunState
+from penstock._core import STATE_NAMES, UNSET, RunState
 from penstock._views import LazySequence, ResultsView
 from penstock.errors import DependencyFailureError, RunFailed, TaskCancelledError, TaskNotFoundError, shown
 
@@ -21,21 +21,14 @@ if TYPE_CHECKING:
 
     from penstock.plan import ExecutionPlan
 
-__all__ = ["ExecutionReport", "TaskAttemptStatistics", "TaskExecutionStatistics"]
+__all__ = ["ExecutionReport", "TaskAttemptStatistics", "TaskExecutionStatistics", "TaskStageStatistics"]
 
 _PENDING, _READY, _RUNNING, _COMPLETED, _FAILED, _CANCELLED, _SKIPPED = range(len(STATE_NAMES))
 
+_STARTED = (_RUNNING, _COMPLETED, _FAILED, _CANCELLED)
+
 #: So many missing functions get a line of their own in `error_summary`.
 MAX_MISSING = 20
-
-
-class Unset:
-    """Stands in the column of results for a task that has none."""
-
-    __slots__ = ()
-
-
-UNSET = Unset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,42 +89,57 @@ class TaskExecutionStatistics:
     exception: BaseException | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TaskStageStatistics:
+    """What became of one stage of the plan.
+
+    Attributes
+    ----------
+    stage_id : int
+    stage_name : str
+    start_time, end_time : float or None
+        When its first body started and its last one ended, in epoch seconds; None if none did.
+    duration : float
+        Seconds in between.
+    parallel_task_count, wait_task_count : int
+    parallel_tasks, wait_tasks : list
+        As planned.
+    """
+
+    stage_id: int
+    stage_name: str
+    start_time: float | None
+    end_time: float | None
+    duration: float
+    parallel_task_count: int
+    wait_task_count: int
+    parallel_tasks: list[Any]
+    wait_tasks: list[Any]
+
+
+@dataclass(slots=True)
 class RunFacts:
-    """What a run knows beside the core's columns; filled while it goes on.  Results are by task number."""
+    """What a run knows beside the core's columns.  Results, exceptions and failures are by position in the plan."""
 
-    def __init__(self, n: int, stop_on_failure: bool) -> None:
-        self.results: list[Any] = [UNSET] * n
-        self.exceptions: dict[int, BaseException] = {}
-        self.failures: list[int] = []
-        self.missing: list[Hashable] = []
-        self.stop_on_failure = stop_on_failure
-        self.forced_state: str | None = None
-        self.epoch = 0.0
-        self.started = 0.0
-        self.ended: float | None = None
+    results: list[Any]
+    exceptions: dict[int, BaseException]
+    failures: list[int]
+    missing: list[Hashable]
+    stop_on_failure: bool
+    forced_state: str | None
+    epoch: float
+    started: float
+    ended: float | None
 
-    def begin(self) -> None:
-        """Note the start, on both clocks."""
-        self.epoch = time.time()
-        self.started = time.monotonic()
-
-    def end(self, forced_state: str | None) -> None:
-        """Note the end, and the state if it is not to be read from the tasks."""
-        self.ended = time.monotonic()
-        self.forced_state = forced_state
-
-    def note_failure(self, task: int) -> None:
-        """Remember a failed task; the first one stopped the run."""
-        self.failures.append(task)
-
-    def copy(self) -> RunFacts:
+    def frozen(self) -> RunFacts:
         """Return what is known now, for the report of a run that goes on."""
-        other = RunFacts(0, self.stop_on_failure)
-        other.__dict__.update(self.__dict__)
-        other.results = list(self.results)
-        other.exceptions = dict(self.exceptions)
-        other.failures = list(self.failures)
-        return other
+        return replace(
+            self,
+            results=list(self.results),
+            exceptions=dict(self.exceptions),
+            failures=list(self.failures),
+            missing=list(self.missing),
+        )
 
     def to_epoch(self, monotonic: float) -> float:
         """Translate a time of the run's clock.  Adding one constant keeps the order of any two times."""
@@ -170,11 +178,32 @@ class ExecutionReport:
         self._plan = plan
         self._core = core
         self._facts = facts
-        self._names = plan.names
-        self._position = plan._compiled.position
-        self._states = core.states
-        self._starts = core.start_times
-        self._ends = core.end_times
+
+    # Views of columns, made when the first question is asked: a service may never ask one.
+
+    @cached_property
+    def _names(self) -> Sequence[Any]:
+        return self._plan.names
+
+    @cached_property
+    def _order(self) -> memoryview:
+        return self._plan.order
+
+    @cached_property
+    def _position(self) -> memoryview:
+        return self._plan._compiled.position
+
+    @cached_property
+    def _states(self) -> memoryview:
+        return self._core.states
+
+    @cached_property
+    def _starts(self) -> memoryview:
+        return self._core.start_times
+
+    @cached_property
+    def _ends(self) -> memoryview:
+        return self._core.end_times
 
     def __repr__(self) -> str:
         return f"<ExecutionReport: {self.execution_state}, {self.successful_tasks:,} of {self.total_tasks:,} tasks>"
@@ -264,8 +293,9 @@ class ExecutionReport:
         lines = [f"Execution failed: {TaskNotFoundError(name)}" for name in facts.missing[:MAX_MISSING]]
         if len(facts.missing) > MAX_MISSING:
             lines.append(f"Execution failed: {len(facts.missing) - MAX_MISSING:,} more tasks have no function.")
-        for number, task in enumerate(facts.failures):
-            name, text = shown(self._names[task]), text_of(facts.exceptions[task])
+        for number, position in enumerate(facts.failures):
+            task = self._order[position]
+            name, text = shown(self._names[task]), text_of(facts.exceptions[position])
             if number == 0 and facts.stop_on_failure:
                 lines.append(f"Execution interrupted; task '{name}' failed: {text}")
             if self._plan._compiled.successors_of(task):
@@ -285,6 +315,29 @@ class ExecutionReport:
             return LazySequence(len(shown_tasks), lambda i: self._record(shown_tasks[i]), "record")
         return LazySequence(self.total_tasks, self._record, "record")
 
+    @property
+    def stage_statistics(self) -> Sequence[TaskStageStatistics]:
+        """One record per stage of the plan; made when looked at."""
+        return LazySequence(self.total_stages, self._stage_record, "record")
+
+    def _stage_record(self, number: int) -> TaskStageStatistics:
+        stage = self._plan.stages[number]
+        starts, ends = self._plan._compiled.stage_starts, self._ends
+        positions = range(starts[number], starts[number + 1])
+        begun = [self._starts[p] for p in positions if self._states[p] in _STARTED]
+        over = [ends[p] for p in positions if ends[p] == ends[p]]  # NaN: never
+        return TaskStageStatistics(
+            stage_id=number,
+            stage_name=f"Stage_{number}",
+            start_time=self._facts.to_epoch(min(begun)) if begun else None,
+            end_time=self._facts.to_epoch(max(over)) if over else None,
+            duration=max(over) - min(begun) if over else 0.0,
+            parallel_task_count=len(stage.parallel_tasks),
+            wait_task_count=len(stage.wait_for_tasks),
+            parallel_tasks=stage.parallel_tasks,
+            wait_tasks=stage.wait_for_tasks,
+        )
+
     def record_of(self, name: Hashable) -> TaskExecutionStatistics:
         """Return the record of one task.
 
@@ -298,22 +351,24 @@ class ExecutionReport:
             raise KeyError(name)
         return self._record(task)
 
+    def record_at(self, position: int) -> TaskExecutionStatistics:
+        """Return the record of the task at one position of the plan."""
+        return self._record(self._order[position])
+
     @property
     def completion_order(self) -> list[Any]:
         """The names of the tasks in the order they ended or were skipped."""
-        order = self._plan.order
-        return [self._names[order[position]] for position in self._core.completion_order]
+        return [self._names[self._order[position]] for position in self._core.completion_order]
 
     @property
     def results(self) -> Mapping[Any, Any]:
         """Result by task name, for the tasks that completed."""
-        values = self._facts.results
+        values, position = self._facts.results, self._position
         return ResultsView(
             self._names,
             self._plan._compiled.graph.find,
-            values.__getitem__,
-            lambda task: values[task] is not UNSET,
-            self.successful_tasks,
+            lambda task: values[position[task]],
+            lambda task: values[position[task]] is not UNSET,
         )
 
     @property
@@ -380,14 +435,14 @@ class ExecutionReport:
 
     def _error(self, task: int, state: int) -> BaseException | None:
         if state in (_FAILED, _CANCELLED):
-            return self._facts.exceptions.get(task)
+            return self._facts.exceptions.get(self._position[task])
         if state == _SKIPPED:
             return self._skipped(task)
         return None
 
     def _skipped(self, task: int) -> DependencyFailureError:
         """Say why a task was never started."""
-        order, names = self._plan.order, self._names
+        order, names = self._order, self._names
         path = [self._position[task]]
         while (cause := self._core.cause_of(path[-1])) >= 0:
             path.append(cause)
@@ -395,7 +450,7 @@ class ExecutionReport:
         if len(path) == 1:
             return self._skipped_by_stop()
         first = order[path[0]]
-        root = self._facts.exceptions.get(first)
+        root = self._facts.exceptions.get(path[0])
         state = STATE_NAMES[self._states[path[0]]]
         failed = [
             names[other]
@@ -414,9 +469,9 @@ class ExecutionReport:
         facts = self._facts
         if facts.failures:
             first = facts.failures[0]
+            name = shown(self._names[self._order[first]])
             return DependencyFailureError(
-                f"Never started: the run was stopped when task '{shown(self._names[first])}' failed",
-                root_cause=facts.exceptions[first],
+                f"Never started: the run was stopped when task '{name}' failed", root_cause=facts.exceptions[first]
             )
         if facts.missing:
             return DependencyFailureError("Never started: the run has tasks without a function")
@@ -467,8 +522,8 @@ class ExecutionReport:
         if self.execution_state in ("completed", "running"):
             return
         members: list[Exception] = []
-        for task in self._facts.failures:
-            error = self._facts.exceptions[task]
+        for position in self._facts.failures:
+            error = self._facts.exceptions[position]
             members.append(error if isinstance(error, Exception) else _wrapped(error))
         if not members:
             members = [TaskNotFoundError(name) for name in self._facts.missing]
@@ -515,7 +570,7 @@ class ExecutionReport:
 
     def skipped_by_root(self) -> list[tuple[Any, int]]:
         """Return the tasks because of which others were skipped, with how many, the largest number first."""
-        states, core, order = self._states, self._core, self._plan.order
+        states, core, order = self._states, self._core, self._order
         root: dict[int, int] = {}
         tally: dict[int, int] = {}
         # In the order of skipping a cause stands before its consequences, so one look up each is enough.
@@ -528,7 +583,7 @@ class ExecutionReport:
 
     def failures(self) -> Iterator[TaskExecutionStatistics]:
         """Yield the records of the failed tasks, in the order they failed."""
-        return (self._record(task) for task in self._facts.failures)
+        return (self.record_at(position) for position in self._facts.failures)
 
 
 def _was(state: str) -> str:

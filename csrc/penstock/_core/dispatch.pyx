@@ -1,0 +1,568 @@
+"""Dispatch: the loop that runs a plan.
+
+Everybody else pays one asyncio.Task per task: allocation, a callback through the loop, a name, a weak set.  Here
+the loop below pops a ready position, calls its function and, if that gives a coroutine, steps it on the spot under
+a `Task` of ours.  A coroutine that returns without suspending is over within that one call; only one that really
+waits becomes a task of the event loop's.
+
+What each step of the loop costs decides its shape:
+
+* *Identity.*  Writing the loop's current task costs as much as stepping a small coroutine, so one `Task` object
+  serves body after body, and is written once, as long as nobody kept a reference to it.  Somebody did if its
+  reference count says so, or if it was given a callback, a name, a weak reference, an attribute or a cancellation:
+  then that object belongs to its body for good, and the next body gets a new one.
+* *Context.*  Copying and entering a context is cheap and is done plainly for each body.
+* *Clock.*  The end of one task is the start of the next: one reading per task.
+* *Collector.*  A body is created when it runs, never before, and nothing that the collector tracks is left behind
+  unless a body suspends.
+* *Fairness.*  After a time slice the event loop gets its turn, however much is ready.
+
+User code runs inside ``call_body`` and ``PyIter_Send``, and may do anything, including cancelling this very run or
+starting another one.  So the state is changed before calling out and read again afterwards.
+"""
+
+import asyncio
+import contextvars
+
+from cpython.object cimport PyObject
+from cpython.list cimport PyList_GET_ITEM
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+from penstock._core.capi cimport (
+    PYGEN_ERROR,
+    PYGEN_NEXT,
+    PYGEN_RETURN,
+    PyContext_Copy,
+    PyContext_Enter,
+    PyContext_Exit,
+    PyCoro_CheckExact,
+    PyIter_Send,
+    PyObject_CallNoArgs,
+    PyErr_NoMemory,
+    PyObject_CallOneArg,
+    PyObject_Vectorcall,
+    PySendResult,
+    Py_DECREF,
+    Py_INCREF,
+    Py_None,
+    Py_REFCNT,
+    Py_XDECREF,
+)
+from penstock._core.future cimport FUTURE_CANCELLED, FUTURE_PENDING
+from penstock._core.graph cimport Graph, ps_alloc, ps_alloc_zero, ps_free, ps_row_start
+from penstock._core.plan cimport Plan
+from penstock._core.ready cimport ReadyQueue
+from penstock._core.run cimport RunState
+from penstock._core.step cimport Owner, Task, raise_current, swap_current
+from penstock._core.types cimport CANCELLED, FAILED, READY, RUNNING, SUCCEEDED
+
+from penstock._core._awaiting import awaited_result
+
+
+cdef extern from "memory.h":
+    void PS_PREFETCH(const void *address)
+
+
+cdef extern from "clock.h":
+    double ps_monotonic() noexcept
+
+
+cdef extern from "calls.h":
+    bint ps_is_coroutine_function(PyObject *callable)
+    bint ps_is_awaitable(PyObject *value)
+    bint ps_has_attributes(PyObject *object)
+    void ps_drop_attributes(PyObject *object)
+    bint ps_is_weakly_referenced(PyObject *object)
+    const void *PyList_GET_ITEM_ADDRESS "ps_list_place"(PyObject *list, Py_ssize_t at)
+    void ps_list_put(PyObject *list, Py_ssize_t at, PyObject *value)
+
+
+cdef object CancelledError = asyncio.CancelledError
+
+
+class Unset:
+    """Stands in the column of results for a task that has none."""
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return "<no result>"
+
+
+UNSET = Unset()
+
+
+def monotonic():
+    """Seconds on the clock of all runs."""
+    return ps_monotonic()
+
+
+cdef class Dispatch(Owner):
+    """Drives one run of a plan on one event loop.
+
+    Owns the run's state, its results and the tasks that are suspended.  Belongs to its loop's thread.
+
+    Parameters
+    ----------
+    core
+        The state of the run.
+    loop
+        The running event loop.
+    functions
+        What to call without arguments, by task; or None.
+    function
+        What to call with the name, if there are no functions by task.
+    names
+        The tasks' names.
+    stop_on_failure
+        Stop the run at the first failure.
+    time_slice
+        Seconds after which the loop gets its turn.
+    pass_results
+        Call with the results of the dependencies.
+    keep
+        Whose results the report will have: None for all, ``"sinks"``, ``"none"``, or task indices.
+    plan, missing
+        Kept for the subclass: the facade's plan, and the names that have no function.
+    """
+
+    def __cinit__(self, RunState core not None, object loop, list functions, object function, object names,
+                  bint stop_on_failure, double time_slice, object plan=None, object missing=None,
+                  bint pass_results=False, object keep=None):
+        self._plan = plan
+        self._missing = missing
+        self.core = core
+        self._loop = loop
+        self.functions = functions
+        self.function = function
+        self.names = names
+        self.stop_on_failure = stop_on_failure
+        self.time_slice = time_slice
+        self.run_context = contextvars.copy_context()
+        self.values = [UNSET] * core.plan.n
+        self.pass_results = pass_results
+        self.keeps_all = keep is None
+        if not self.keeps_all:
+            self.choose_values(keep)
+        self.started_at = ps_monotonic()
+
+    def __dealloc__(self):
+        ps_free(self.kept)
+        ps_free(self.uses_left)
+
+    cdef int choose_values(self, object keep) except -1:
+        """Note which values are for the report, and how many tasks still want each of the others."""
+        cdef Plan plan = self.core.plan
+        cdef Py_ssize_t position
+        self.kept = <uint8_t *> ps_alloc_zero(plan.n, 1)
+        if self.kept == NULL:
+            raise MemoryError
+        if keep == "sinks":
+            for position in range(plan.n):
+                self.kept[position] = plan.successor_from(position) == plan.successor_from(position + 1)
+        elif keep != "none":
+            for task in keep:
+                self.kept[plan.position_of[<Py_ssize_t> task]] = 1
+        if self.pass_results:
+            self.uses_left = <int32_t *> ps_alloc(plan.n, sizeof(int32_t))
+            if self.uses_left == NULL:
+                raise MemoryError
+            for position in range(plan.n):
+                self.uses_left[position] = <int32_t> (plan.successor_from(position + 1)
+                                                      - plan.successor_from(position))
+        return 0
+
+    # -- the loop -------------------------------------------------------------------------------------------
+
+    cdef int advance(self) except -1:
+        """Take one time slice; an error of our own ends the run instead of leaving it to hang."""
+        if self.advancing or self.finished:
+            return 0
+        self.advancing = True
+        try:
+            self.take_slice()
+        except BaseException as error:
+            self.crash(error)
+        finally:
+            self.advancing = False
+        if self.more_to_start():
+            self.schedule()
+        if self.watched:
+            self.progressed()
+        return self.close_if_done()
+
+    cdef bint more_to_start(self) noexcept:
+        return self.core.queue.count > 0 and (
+            self.core.max_running == 0 or self.core.counts[RUNNING] < self.core.max_running)
+
+    cdef int take_slice(self) except -1:
+        """Start and step ready tasks until there are none, the limit is reached or the time slice is over."""
+        cdef RunState core = self.core
+        cdef PyObject *run_context = <PyObject *> self.run_context
+        cdef PyObject *context
+        cdef PyObject *value
+        cdef PyObject *sent
+        cdef PySendResult outcome
+        cdef int32_t position
+        cdef double now, deadline
+        cdef Task task = self.spare
+        cdef bint current = False        # our task is the loop's current one
+        cdef Py_ssize_t unshared = 0     # the task's reference count while nobody else has it
+        cdef object before = None        # who was current when we came
+        self.spare = None
+        now = ps_monotonic()
+        deadline = now + self.time_slice
+        try:
+            while True:
+                position = core.start_next(now)
+                if position < 0:
+                    break
+                if current and not self.runs_later(position):
+                    # A plain function runs in the call itself, and is nobody's task.
+                    swap_current(self._loop, before)
+                    current = False
+                context = PyContext_Copy(run_context)
+                if context == NULL:
+                    # Out of memory before the body began: that is this task's failure.
+                    self.end_raised(position, now)
+                    continue
+                PyContext_Enter(context)
+                value = self.call_body(position)
+                if value != NULL and not PyCoro_CheckExact(value) and ps_is_awaitable(value):
+                    value = self.as_coroutine(value)
+                if value == NULL or not PyCoro_CheckExact(value):
+                    PyContext_Exit(context)
+                    Py_DECREF(context)
+                    now = ps_monotonic()
+                    if value != NULL:
+                        self.end_pristine(position, value, now)
+                    else:
+                        self.end_raised(position, now)
+                    if now >= deadline:
+                        break
+                    continue
+
+                if task is None:
+                    task = self.fresh_task()
+                    current = False
+                if not current:
+                    before = swap_current(self._loop, task)
+                    current = True
+                    unshared = Py_REFCNT(<PyObject *> task)
+                task.coro = <object> value
+                task.context = <object> context
+                task.position = position
+                sent = NULL
+                outcome = PyIter_Send(value, Py_None, &sent)
+                PyContext_Exit(context)
+                Py_DECREF(value)
+                Py_DECREF(context)
+                now = ps_monotonic()
+                if outcome == PYGEN_RETURN and self.pristine(task, unshared):
+                    task.coro = None
+                    task.context = None
+                    self.end_pristine(position, sent, now)
+                elif outcome == PYGEN_NEXT:
+                    swap_current(self._loop, before)
+                    current = False
+                    self.suspend(task, position, take(sent))
+                    task = None
+                else:
+                    swap_current(self._loop, before)
+                    current = False
+                    if outcome == PYGEN_RETURN:
+                        self.end_kept(task, position, take(sent), None, now)
+                    else:
+                        self.end_kept(task, position, None, take_current(), now)
+                    task = None
+                if now >= deadline:
+                    break
+        finally:
+            if current:
+                swap_current(self._loop, before)
+        self.spare = task
+        return 0
+
+    cdef bint runs_later(self, int32_t position) noexcept:
+        """Does calling the function of this task only make a coroutine?"""
+        if self.functions is None:
+            return ps_is_coroutine_function(<PyObject *> self.function)
+        return ps_is_coroutine_function(PyList_GET_ITEM(self.functions, self.core.plan.task_at[position]))
+
+    cdef PyObject *call_body(self, int32_t position) noexcept:
+        """Call the function of a task; a new reference, or NULL with the exception set."""
+        cdef int32_t task = self.core.plan.task_at[position]
+        if self.pass_results:
+            return self.call_with_results(task)
+        if self.functions is not None:
+            return PyObject_CallNoArgs(PyList_GET_ITEM(self.functions, task))
+        return self.call_with_name(task)
+
+    cdef PyObject *call_with_name(self, int32_t task) noexcept:
+        cdef ReadyQueue queue = self.core.queue
+        cdef int32_t soon
+        if type(self.names) is list:
+            if queue.count > 16 and not queue.by_priority:
+                # Names lie wherever they were made: have the next ones on their way.
+                soon = self.core.plan.task_at[queue.items[(queue.head + 16) & (queue.room - 1)]]
+                PS_PREFETCH(PyList_GET_ITEM_ADDRESS(<PyObject *> self.names, soon))
+                soon = self.core.plan.task_at[queue.items[(queue.head + 8) & (queue.room - 1)]]
+                PS_PREFETCH(PyList_GET_ITEM(self.names, soon))
+            return PyObject_CallOneArg(<PyObject *> self.function, PyList_GET_ITEM(self.names, task))
+        number = <object> task
+        return PyObject_CallOneArg(<PyObject *> self.function, <PyObject *> number)
+
+    cdef PyObject *call_with_results(self, int32_t task) noexcept:
+        """Call with the results of the dependencies in the order declared, behind the name if there is one function."""
+        cdef Graph graph = self.core.plan.graph
+        cdef PyObject *few[16]
+        cdef PyObject **arguments = few
+        cdef PyObject *function
+        cdef PyObject *value
+        cdef int64_t first = ps_row_start(&graph.rows, task), last = ps_row_start(&graph.rows, task + 1), e
+        cdef size_t count = 0
+        cdef object name = None
+        if last - first > 14:
+            arguments = <PyObject **> ps_alloc(last - first + 2, sizeof(PyObject *))
+            if arguments == NULL:
+                return PyErr_NoMemory()
+        if self.functions is None:
+            function = <PyObject *> self.function
+            name = self.names[task]
+            arguments[count] = <PyObject *> name
+            count += 1
+        else:
+            function = PyList_GET_ITEM(self.functions, task)
+        for e in range(first, last):
+            # Borrowed: the column keeps them until this very task has ended.
+            arguments[count] = PyList_GET_ITEM(self.values, self.core.plan.position_of[graph.rows.indices[e]])
+            count += 1
+        value = PyObject_Vectorcall(function, arguments, count, NULL)
+        if arguments != few:
+            ps_free(arguments)
+        return value
+
+    cdef PyObject *as_coroutine(self, PyObject *value) noexcept:
+        """A coroutine that awaits what the function returned; takes the reference over."""
+        cdef PyObject *coroutine = PyObject_CallOneArg(<PyObject *> awaited_result, value)
+        Py_DECREF(value)
+        return coroutine
+
+    cdef bint pristine(self, Task task, Py_ssize_t unshared) noexcept:
+        """Is the object just as it was before this body, so that the next one may have it?"""
+        return (
+            Py_REFCNT(<PyObject *> task) == unshared
+            and task.n_cancels == 0
+            and not task._must_cancel
+            and task.callback is None
+            and task.task_name is None
+            and not ps_has_attributes(<PyObject *> task)
+            and not ps_is_weakly_referenced(<PyObject *> task)
+        )
+
+    cdef Task fresh_task(self):
+        cdef Task task = Task.__new__(Task)
+        # What init_future would do, but for the source traceback: a loop in debug mode asks for it.
+        ps_drop_attributes(<PyObject *> task)
+        task._loop = self._loop
+        task._log_destroy_pending = False
+        return task
+
+    # -- ends -----------------------------------------------------------------------------------------------
+
+    cdef int end_pristine(self, int32_t position, PyObject *value, double now) except -1:
+        """A body gave its value at once; takes the reference over."""
+        if self.keeps_all or self.kept[position] or self.uses_left != NULL and self.uses_left[position] > 0:
+            ps_list_put(<PyObject *> self.values, position, value)
+        else:
+            Py_DECREF(value)
+        if self.uses_left != NULL:
+            self.release_inputs(position)
+        return self.core.finish_one(position, SUCCEEDED, now)
+
+    cdef int release_inputs(self, int32_t position) except -1:
+        """A task has ended: let go of the values that it was the last to need."""
+        cdef Graph graph = self.core.plan.graph
+        cdef int32_t task = self.core.plan.task_at[position], source
+        cdef int64_t e
+        for e in range(ps_row_start(&graph.rows, task), ps_row_start(&graph.rows, task + 1)):
+            source = self.core.plan.position_of[graph.rows.indices[e]]
+            self.uses_left[source] -= 1
+            if self.uses_left[source] == 0 and not self.kept[source]:
+                self.values[source] = UNSET
+        return 0
+
+    cdef int release_rest(self) except -1:
+        """The run is over: let go of values kept for tasks that were never started."""
+        cdef Py_ssize_t position
+        for position in range(self.core.plan.n):
+            if not self.kept[position] and self.values[position] is not UNSET:
+                self.values[position] = UNSET
+        return 0
+
+    cdef int end_raised(self, int32_t position, double now) except -1:
+        """A function raised in the call itself."""
+        return self.note_error(position, take_current(), now)
+
+    cdef int end_kept(self, Task task, int32_t position, object value, object error, double now) except -1:
+        """A body ended whose task somebody may hold: end the task as asyncio would, and note how."""
+        if error is None:
+            task.take_value(value)
+        else:
+            task.owner = self  # so that a KeyboardInterrupt is kept for the run, not raised through the loop
+            task.take_error(error)
+        return self.note_end(task, position, now)
+
+    cdef int note_end(self, Task task, int32_t position, double now) except -1:
+        """Take the outcome from a finished task."""
+        cdef PyObject *value
+        task.log_traceback = False  # the run reports it
+        if task.status == FUTURE_CANCELLED:
+            return self.note_error(position, task.make_cancelled_error(), now)
+        if task.error is not None:
+            return self.note_error(position, task.error, now)
+        value = <PyObject *> task.value
+        Py_INCREF(value)
+        return self.end_pristine(position, value, now)
+
+    cdef int note_error(self, int32_t position, object error, double now) except -1:
+        """A task did not succeed: skip what depends on it, and stop the run if that is the policy."""
+        cdef bint cancelled = isinstance(error, CancelledError)
+        self.core.need_causes()
+        if self.errors is None:
+            self.errors = {}
+        self.errors[position] = error
+        if self.uses_left != NULL:
+            self.release_inputs(position)
+        self.core.finish_one(position, CANCELLED if cancelled else FAILED, now)
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            if self.fatal is None:
+                self.fatal = error
+            self.stop()
+        elif not cancelled:
+            if self.failures is None:
+                self.failures = []
+            self.failures.append(position)
+            self.failed(position, error)
+            if self.stop_on_failure:
+                self.stop()
+        return 0
+
+    cdef int crash(self, object error) except -1:
+        """Something of ours failed, most likely for want of memory: stop, and raise it where the run is awaited."""
+        cdef int32_t position
+        if self.fatal is None:
+            self.fatal = error
+        self.core.stop()
+        for position in self.core.running:
+            if self.suspended is None or position not in self.suspended:
+                self.note_error(position, error, ps_monotonic())
+        if self.suspended is not None:
+            for task in list(self.suspended.values()):
+                task.cancel()
+        return 0
+
+    # -- suspended bodies -------------------------------------------------------------------------------------
+
+    cdef int suspend(self, Task task, int32_t position, object awaited) except -1:
+        """A body really waits: from here on its task is one of the event loop's."""
+        task.owner = self
+        task._log_destroy_pending = True
+        if self.suspended is None:
+            self.suspended = {}
+        self.suspended[position] = task
+        task.register()
+        return task.take_yield(awaited)
+
+    cdef int task_ended(self, Task task) except -1:
+        """Called by a suspended task's last step."""
+        task.owner = None
+        self.suspended.pop(task.position, None)
+        self.note_end(task, task.position, ps_monotonic())
+        # Not if a turn is due anyway: then a slice was used up, and others are waiting for theirs.
+        if not self.scheduled:
+            self.advance()
+        return 0
+
+    # -- turns ------------------------------------------------------------------------------------------------
+
+    cdef int schedule(self) except -1:
+        if not self.scheduled and not self.finished:
+            self.scheduled = True
+            self._loop.call_soon(self._turn)
+        return 0
+
+    def _turn(self):
+        """One time slice, called by the event loop."""
+        self.scheduled = False
+        self.advance()
+
+    def _begin(self):
+        """The first time slice, in the caller's turn."""
+        self.advance()
+
+    def _schedule(self):
+        """Ask the event loop for a turn."""
+        self.schedule()
+
+    cdef int close_if_done(self) except -1:
+        if not self.finished and self.core.n_finished == self.core.plan.n:
+            self.ended_at = ps_monotonic()
+            self.finished = True
+            self.spare = None
+            if self.uses_left != NULL:
+                self.release_rest()
+            self.closed()
+        return 0
+
+    # -- what a subclass adds ---------------------------------------------------------------------------------
+
+    def closed(self):
+        """Every task has ended."""
+
+    def failed(self, position, error):
+        """A task failed."""
+
+    def progressed(self):
+        """A time slice is over; called if `watched`."""
+
+    def stop(self):
+        """Skip what has not started and cancel, all together, what is suspended."""
+        self.core.stop()
+        if self.suspended is not None:
+            for task in list(self.suspended.values()):
+                task.cancel()
+        if not self.advancing:
+            self.schedule()
+
+    # -- reading ----------------------------------------------------------------------------------------------
+
+    @property
+    def results(self):
+        """Results by position; not to be changed."""
+        return self.values
+
+    @property
+    def exceptions(self):
+        """The exceptions of the tasks that did not succeed, by position; not to be changed."""
+        return {} if self.errors is None else self.errors
+
+    @property
+    def failed_positions(self):
+        """Positions of the failed tasks in the order they failed; not to be changed."""
+        return [] if self.failures is None else self.failures
+
+
+cdef object take(PyObject *reference):
+    """Turn a reference of ours into an object."""
+    taken = <object> reference
+    Py_DECREF(reference)
+    return taken
+
+
+cdef object take_current():
+    """The exception that a C function left behind, as an object."""
+    try:
+        raise_current()
+    except BaseException as error:
+        return error
