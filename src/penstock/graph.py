@@ -279,11 +279,17 @@ class TaskGraph:
         names: list[Hashable] = []
         rows: list[list[Hashable]] = []
         for number, order in enumerate(orders):
-            try:
-                row = [dependency.task_name for dependency in order.dependencies]
-                names.append(order.task_name)
-            except AttributeError:
-                raise TypeError(f"item {number} is {order!r}; give TaskOrder objects") from None
+            if not isinstance(order, TaskOrder):
+                raise TypeError(f"item {number} is {order!r}; give TaskOrder objects")
+            row = []
+            for dependency in order.dependencies:
+                if not isinstance(dependency, TaskOrder):
+                    raise TypeError(
+                        f"item {number}, {order.task_name!r}, has the dependency {dependency!r}; "
+                        f"give TaskOrder objects"
+                    )
+                row.append(dependency.task_name)
+            names.append(order.task_name)
             rows.append(row)
         if len(set(names)) == len(names):
             return cls._finish(Graph.from_rows, names, rows, False)

@@ -69,7 +69,7 @@ def flow(folder: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def start(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """``start("run", "flow.py")`` starts the command as a process; what is left of it at the end is killed."""
+    """``start("run", "flow.py")`` starts the command as a process; one that is left at the end is killed."""
     with contextlib.ExitStack() as stack:
 
         def popen(*arguments: object, python: tuple[str, ...] = ("-m", "penstock"), **options: Any) -> Any:

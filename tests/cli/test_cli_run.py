@@ -100,15 +100,13 @@ def test_a_module_is_found_in_the_current_folder(cli, flow):
 
 @pytest.mark.parametrize("given", [[], ["one"], ["--deep", "3", "--", "-x", ""]])
 def test_a_function_gets_what_follows_the_two_dashes_as_one_list(cli, flow, folder, given):
-    flow(
-        "import json, penstock\n"
-        "def main(arguments):\n"
-        "    json.dump(arguments, open('given.json', 'w'))\n"
-        "    return penstock.TaskGraph()\n".replace(
-            "json.dump(arguments, open('given.json', 'w'))",
-            "__import__('pathlib').Path('given.json').write_text(json.dumps(arguments))",
-        )
-    )
+    flow("""
+import json, pathlib, penstock
+
+def main(arguments):
+    pathlib.Path("given.json").write_text(json.dumps(arguments))
+    return penstock.TaskGraph()
+""")
     dashes = ["--", *given] if given else []
     assert cli("run", "flow.py", *dashes).code == 0
     assert json.loads((folder / "given.json").read_text()) == given
@@ -205,9 +203,13 @@ graph.add_task("check", check, depends_on=range(10))
 
 @pytest.mark.parametrize(("raised", "code"), [("7", 7), ("", 0), ("None", 0), ("'enough'", 1)])
 def test_a_body_that_exits_ends_the_run_with_its_code_and_a_partial_report(cli, flow, folder, raised, code):
-    flow(f"{HEAD}graph = one\ngraph.add_task('exit', lambda: exit({raised}), depends_on=['only'])\n".replace(
-        "exit(", "__import__('sys').exit("
-    ) + "graph.add_task('after', lambda: None, depends_on=['exit'])\n")  # fmt: skip
+    flow(f"""{HEAD}
+import sys
+
+graph = one
+graph.add_task("exit", lambda: sys.exit({raised}), depends_on=["only"])
+graph.add_task("after", lambda: None, depends_on=["exit"])
+""")
     result = cli("run", "flow.py", "--json", "report.json")
     assert result.code == code
     assert "task exit raised SystemExit(" in result.err

@@ -353,7 +353,7 @@ def test_no_edges_make_no_tasks_but_those_named():
     [
         (np.array([0]), np.array([0, 1]), None, ValueError, "src has 1 items and dst 2"),
         (np.array([0]), np.array([-1]), None, ValueError, "dst[0] is -1; task numbers go from 0"),
-        (np.array([0, 5]), np.array([1, 1]), ["a", "b"], ValueError, "src[1] is 5; task numbers go from 0 to"),
+        (np.array([0, 5]), np.array([1, 1]), ["a", "b"], ValueError, "src[1] is 5; task numbers go from 0"),
         (np.array([2**31]), np.array([0]), None, ValueError, "src[0] is 2147483648; task numbers go"),
         (np.array([2**63], "uint64"), np.array([0]), None, ValueError, "src[0] is 9223372036854775808"),
         (np.array([0.5]), np.array([0]), None, TypeError, "src has items of format 'd'"),

@@ -63,6 +63,7 @@ cdef class Graph:
     cdef int spell_out_names(self) except -1
     cdef int set_row_name(self, int32_t index) except -1
     cdef int settle(self) except -1
+    cdef int drop_leftover_names(self) except -1
     cdef int make_distinct(self) except -1
     cdef int64_t count_distinct(self, int32_t *seen) noexcept
     cdef bint depends_on_itself(self, int64_t task) noexcept

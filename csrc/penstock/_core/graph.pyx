@@ -615,6 +615,14 @@ cdef class Graph:
             ps_free(row_of)
         return 1
 
+    cdef int drop_leftover_names(self) except -1:
+        """Forget names that were met in a task refused halfway; the caller has seen that no row mentions them."""
+        if self.name_list is not None and len(self.name_list) > self.rows.n:
+            self.name_list = self.name_list[:self.rows.n]
+            self.names.list = <PyObject *> self.name_list
+            ps_names_forget(&self.names)
+        return 0
+
     cdef int make_distinct(self) except -1:
         """Drop dependencies listed twice by one task."""
         cdef int64_t n_names, m, n = self.rows.n, i

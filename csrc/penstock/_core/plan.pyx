@@ -56,8 +56,9 @@ cdef class Plan:
     """
 
     def __cinit__(self, Graph graph not None):
-        if graph.settle() == 0 or graph.name_list is not None and len(graph.name_list) != graph.rows.n:
+        if graph.settle() == 0 or graph.unlisted():
             raise ValueError("the graph has duplicate or unlisted names; see Graph.duplicates and Graph.unlisted")
+        graph.drop_leftover_names()
         # From here on a change needs a copy; said first, because other threads run while the arrays are read.
         graph.shared = True
         self.graph = graph

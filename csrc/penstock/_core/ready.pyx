@@ -10,6 +10,36 @@ from libc.stdint cimport int32_t
 from penstock._core.graph cimport ps_alloc, ps_free
 
 
+def trial(object operations, object priority=None, object remaining=None):
+    """Push every int in a list and pop at every None; return what was popped.  For tests."""
+    cdef ReadyQueue queue = ReadyQueue()
+    cdef double *keys[2]
+    cdef list popped = []
+    cdef Py_ssize_t i
+    keys[0] = keys[1] = NULL
+    try:
+        for i, column in enumerate((priority, remaining)):
+            if column is not None:
+                keys[i] = <double *> ps_alloc(len(column), sizeof(double))
+                if keys[i] == NULL:
+                    raise MemoryError
+                for position, key in enumerate(column):
+                    keys[i][<Py_ssize_t> position] = key
+                queue.by_priority = True
+        queue.priority = keys[0]
+        queue.remaining = keys[1]
+        for position in operations:
+            if position is not None:
+                queue.push(position)
+            elif queue.count:
+                popped.append(queue.pop())
+        return popped
+    finally:
+        queue.priority = queue.remaining = NULL
+        ps_free(keys[0])
+        ps_free(keys[1])
+
+
 cdef class ReadyQueue:
     """Positions waiting for their turn.
 

@@ -53,7 +53,7 @@ def _problem(path: str, source: str | None) -> str | None:
     try:
         found = os.stat(target)
     except FileNotFoundError:
-        return _problem_of_folder(target)
+        return "there is no such folder; give a file" if path.endswith("/") else _problem_of_folder(target)
     except OSError as error:
         return f"cannot be written: {error.strerror or error}; give another file"
     if stat.S_ISDIR(found.st_mode):
