@@ -1,7 +1,7 @@
 """A web service that runs a graph of ten tasks for every request, from one plan.
 
-``GET /quote?user=7&item=3`` answers what an item costs a customer.  The graph is planned once, when this file is
-imported; each request is a run of that plan.  There are two ways to give the bodies their request:
+``GET /quote?user=7&item=3`` answers what an item costs a customer.  The graph is planned once, when this file
+is imported; each request is a run of that plan.  There are two ways to give the bodies their request:
 
 ``/quote``        in a context variable: a body runs in a copy of the context of the request that started it
 ``/quote/bound``  in the call: a mapping of each task's name to a function that has the request bound to it
@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -50,10 +51,13 @@ class Query:
 
     @classmethod
     def parse(cls, given: Mapping[str, str]) -> "Query":
-        query = cls(int(given["user"]), int(given["item"]), float(given.get("wait", 0)), given.get("fail", ""))
-        if not 0.0 <= query.wait <= 10.0:
-            raise ValueError(f"wait is {query.wait}; give seconds from 0 to 10")
-        return query
+        try:
+            wait = float(given.get("wait", 0.0))
+            if not 0.0 <= wait <= 10.0:
+                raise ValueError(f"wait={wait} is not from 0 to 10")
+            return cls(int(given["user"]), int(given["item"]), wait, given.get("fail", ""))
+        except (KeyError, ValueError) as error:
+            raise HTTPException(400, f"bad query, give user=NUMBER&item=NUMBER: {error!r}") from None
 
 
 Body = TypeVar("Body", bound=Callable[..., Any])
@@ -137,7 +141,7 @@ def price(query: Query, item: Item, account: Account) -> int:
 
 @task("price", "basket")
 def discount(query: Query, price: int, basket: int) -> int:
-    return price // 10 if basket >= 3 else 0
+    return -price // 10 if basket >= 3 else 0
 
 
 @task("item", "stock", "account")
@@ -148,23 +152,16 @@ async def shipping(query: Query, item: Item, stock: int, account: Account) -> in
 
 @task("price", "discount", "account")
 def tax(query: Query, price: int, discount: int, account: Account) -> int:
-    return (price - discount) * VAT[account.country] // 100
+    return (price + discount) * VAT[account.country] // 100
 
 
 @task("account", "item", "stock", "related", "price", "discount", "shipping", "tax")
-def page(query: Query, account: Account, item: Item, stock: int, related: list[int], *cents: int) -> dict[str, Any]:
-    price, discount, shipping, tax = cents
-    return {
-        "user": account.user,
-        "item": item.number,
-        "in_stock": stock > 0,
-        "related": related,
-        "price": price,
-        "discount": discount,
-        "shipping": shipping,
-        "tax": tax,
-        "total": price - discount + shipping + tax,
-    }
+def page(
+    query: Query, account: Account, item: Item, stock: int, related: list[int], *cents: int
+) -> dict[str, Any]:
+    bill = dict(zip(("price", "discount", "shipping", "tax"), cents, strict=True))
+    about = {"user": account.user, "item": item.number, "in_stock": stock > 0, "related": related}
+    return about | bill | {"total": sum(cents)}
 
 
 PLAN = GRAPH.plan()
@@ -212,7 +209,7 @@ async def until_disconnected(request: Request) -> None:
 def failure(report: penstock.ExecutionReport) -> Response:
     """Say which task failed, why, and along which path that reached the page."""
     error = report.record_of("page").exception
-    path: tuple[str, ...] = ("page",)
+    path: tuple[Any, ...] = ("page",)
     if isinstance(error, penstock.DependencyFailureError):
         path, error = error.path, error.root_cause
     logger.error("task %s failed", path[0], exc_info=error)
@@ -223,18 +220,14 @@ def failure(report: penstock.ExecutionReport) -> Response:
 
 
 async def health(request: Request) -> Response:
-    return JSONResponse({"in_flight": request.scope["gate"].n_in_flight})
-
-
-async def bad_query(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": f"bad query: {error}"}, status_code=400)
+    return JSONResponse({"in_flight": request.app.state.gate.n_in_flight})
 
 
 # -- shutting down ------------------------------------------------------------------------------------------
 
 
 class Gate:
-    """Lets requests through and counts them; once told to drain, it lets those in flight finish and no new ones in."""
+    """Counts the requests in flight; once told to drain, it lets these finish and refuses new ones."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -251,7 +244,7 @@ class Gate:
         else:
             self.n_in_flight += 1
             try:
-                await self.app(scope | {"gate": self}, receive, send)
+                await self.app(scope, receive, send)
             finally:
                 self.n_in_flight -= 1
                 if self.draining and not self.n_in_flight:
@@ -271,8 +264,8 @@ def create_app() -> Gate:
         await gate.drain()
 
     routes = [Route("/quote", quote), Route("/quote/bound", quote_bound), Route("/health", health)]
-    handlers: dict[Any, Any] = {ValueError: bad_query, KeyError: bad_query}
-    gate = Gate(Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers))
+    inner = Starlette(routes=routes, lifespan=lifespan)
+    gate = inner.state.gate = Gate(inner)
     return gate
 
 

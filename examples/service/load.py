@@ -1,13 +1,14 @@
 """A load test for the service in app.py on this machine.
 
-Some clients, each with a connection of its own, ask one request after the other until the requests or the time are
-used up::
+Some clients, each with a connection of its own, ask one request after the other until the requests or the
+time are used up::
 
     python load.py --requests 20000 --clients 32 --seconds 30
 """
 
 import argparse
 import asyncio
+import contextlib
 import sys
 import time
 from collections import Counter
@@ -39,7 +40,7 @@ async def load(port: int, paths: Iterator[str], clients: int, seconds: float) ->
 
 
 async def client(port: int, paths: Iterator[str], tally: Tally) -> None:
-    """Fetch one path after the other; a connection that breaks is replaced, one that is refused ends the client."""
+    """Fetch one path after the other; a broken connection is replaced, a refused one ends the client."""
     while True:
         try:
             reader, writer = await asyncio.open_connection(HOST, port)
@@ -54,6 +55,8 @@ async def client(port: int, paths: Iterator[str], tally: Tally) -> None:
             tally.errors[type(error).__name__] += 1
         finally:
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
 
 async def fetch(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, tally: Tally) -> None:
@@ -75,9 +78,9 @@ async def fetch(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path
 
 
 def show(tally: Tally) -> None:
-    n_errors = tally.errors.total()
-    rate = len(tally.latencies) / tally.seconds
-    print(f"{len(tally.latencies):,} requests in {tally.seconds:.2f} s: {rate:,.0f} requests/s, {n_errors:,} errors")
+    answered, n_errors = len(tally.latencies), tally.errors.total()
+    rate = answered / tally.seconds
+    print(f"{answered:,} requests in {tally.seconds:.2f} s: {rate:,.0f} requests/s, {n_errors:,} errors")
     for kind, count in tally.errors.most_common():
         print(f"  {count:,} times {kind}")
     if tally.latencies:
@@ -100,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--requests", type=int, default=10_000, help="so many at most (default: 10,000)")
     parser.add_argument("--seconds", type=float, default=30.0, help="so long at most (default: 30)")
     parser.add_argument("--clients", type=int, default=16, help="connections at once (default: 16)")
-    parser.add_argument("--wait", type=float, default=0.0, help="seconds that a call of another service takes")
+    parser.add_argument("--wait", type=float, default=0.0, help="seconds that another service takes")
     parser.add_argument("--path", default="/quote", help="or /quote/bound, or /health (no graph)")
     given = parser.parse_args(argv)
     paths = (f"{given.path}?user={n % 997}&item={n}&wait={given.wait}" for n in range(given.requests))

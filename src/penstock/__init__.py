@@ -13,8 +13,6 @@ Everything public is imported from here or from `penstock.errors`; the modules a
 change.  Importing penstock starts nothing: no thread, no event loop policy, no signal handler, no log handler.
 """
 
-from importlib import metadata as _metadata
-
 from penstock._core import Task as Task
 from penstock.errors import CycleError as CycleError
 from penstock.errors import DependencyFailureError as DependencyFailureError
@@ -47,11 +45,6 @@ from penstock.report.models import TaskAttemptStatistics as TaskAttemptStatistic
 from penstock.report.models import TaskExecutionStatistics as TaskExecutionStatistics
 from penstock.report.models import TaskStageStatistics as TaskStageStatistics
 
-try:
-    __version__ = _metadata.version("penstock")
-except _metadata.PackageNotFoundError:  # imported from a source tree that is not installed
-    __version__ = "0+unknown"
-
 __all__ = sorted(
     name for name, value in globals().items() if isinstance(value, type) and value.__module__.startswith("penstock")
 )
@@ -61,3 +54,17 @@ for _name in __all__:
     if globals()[_name].__flags__ & (1 << 9):  # a heap type: compiled classes know their module for good
         globals()[_name].__module__ = "penstock"
 del _name
+
+
+def __getattr__(name: str) -> str:
+    """Look up ``__version__`` when it is asked for: reading the installed metadata takes longer than all else."""
+    if name != "__version__":
+        raise AttributeError(f"module 'penstock' has no attribute {name!r}")
+    from importlib import metadata
+
+    try:
+        version = metadata.version("penstock")
+    except metadata.PackageNotFoundError:  # imported from a source tree that is not installed
+        version = "0+unknown"
+    globals()["__version__"] = version
+    return version

@@ -169,7 +169,7 @@ def test_commands_are_ended_with_the_run(start, folder):
     sleeper = f"{note}; import time; time.sleep(60)"
     task = {"name": "a", "command": {"program": sys.executable, "arguments": ["-c", sleeper]}}
     (folder / "w.json").write_text(json.dumps({"name": "w", "workflow": {"tasks": [task]}}))
-    process = start("run", "w.json", "--execute")
+    process = start("run", "w.json", "--execute", env={**os.environ, "TMPDIR": str(folder)})
     folder_line = process.stdout.readline()
     assert folder_line.startswith("Commands work in ")
     wait_for(lambda: pid_file.exists() and pid_file.read_text())

@@ -472,7 +472,11 @@ cdef class Dispatch(Owner):
             self.suspended = {}
         self.suspended[position] = task
         task.register()
-        return task.take_yield(awaited)
+        task.take_yield(awaited)
+        if self.core.stopped:
+            # The run was stopped from inside this very body, before it could be found among the suspended.
+            task.cancel()
+        return 0
 
     cdef int task_ended(self, Task task) except -1:
         """Called by a suspended task's last step."""

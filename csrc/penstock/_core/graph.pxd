@@ -66,4 +66,6 @@ cdef class Graph:
     cdef int drop_leftover_names(self) except -1
     cdef int make_distinct(self) except -1
     cdef int64_t count_distinct(self, int32_t *seen) noexcept
+    cdef int need_sound(self) except -1
+    cdef int check_order(self, object source, int32_t *order, int32_t *rank) except -1
     cdef bint depends_on_itself(self, int64_t task) noexcept

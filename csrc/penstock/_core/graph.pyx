@@ -8,6 +8,7 @@ One thread at a time may change a graph; a settled graph may be read from severa
 """
 
 cimport cython
+from cpython cimport array
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBUF_STRIDES
 from cpython.buffer cimport PyBuffer_Release, PyObject_GetBuffer
 from cpython.object cimport PyObject
@@ -31,6 +32,14 @@ cdef extern from "rows.h":
     void ps_names_forget(ps_names *self)
     Py_ssize_t ps_names_used(const ps_names *self)
     int ps_raise() except -1
+
+
+cdef extern from "search.h" nogil:
+    int64_t ps_generations(const ps_rows *rows, int32_t *order, int32_t *start, int32_t *pending)
+    int64_t ps_find_cycle(const ps_rows *rows, int32_t start, uint8_t *state, int32_t *path, int64_t *edge,
+                          int64_t *back)
+    int64_t ps_reduce(const ps_rows *rows, const int32_t *order, const int32_t *rank, int32_t *out, int32_t *kept,
+                      int32_t *mark, int32_t *stack, int32_t *sorted)
 
 
 cdef extern from "csr.h" nogil:
@@ -57,6 +66,9 @@ cdef extern from "csr.h" nogil:
                               int32_t start, int32_t *parent, int32_t *queue, int64_t *met, int32_t *cycle)
     int64_t ps_short_cycle_64(const int64_t *indptr, const int32_t *indices, int64_t n, const int32_t *component,
                               int32_t start, int32_t *parent, int32_t *queue, int64_t *met, int32_t *cycle)
+
+
+cdef array.array _INT32 = array.array("i")
 
 
 def set_narrow_limit(int64_t limit):
@@ -921,6 +933,138 @@ cdef class Graph:
         finally:
             ps_free(found)
             ps_free(mark)
+
+    def generations(self):
+        """Kahn's order when the rows are successors.
+
+        Returns
+        -------
+        tuple of (array of int, array of int)
+            The rows in the order in which their last predecessor comes, and where in it each generation starts; the
+            last item of the second is the length of the first.  Rows on or behind a cycle are missing.
+        """
+        cdef int64_t n = self.rows.n, count
+        cdef array.array order, start
+        cdef int32_t *order_items
+        cdef int32_t *start_items
+        cdef int32_t *pending
+        self.need_sound()
+        self.make_distinct()
+        order = array.clone(_INT32, n, False)
+        start = array.clone(_INT32, n + 1, False)
+        order_items, start_items = <int32_t *> order.data.as_ints, <int32_t *> start.data.as_ints
+        pending = <int32_t *> ps_alloc_zero(n, sizeof(int32_t))
+        if pending == NULL:
+            raise MemoryError
+        with nogil:
+            count = ps_generations(&self.rows, order_items, start_items, pending)
+        ps_free(pending)
+        array.resize(order, start_items[count])
+        array.resize(start, count + 1)
+        return order, start
+
+    def find_cycle(self, object starts):
+        """The first cycle met when the rows are followed depth first from each of `starts` in turn.
+
+        Returns
+        -------
+        list of int
+            The cycle in the direction of the rows, not closed; empty if none can be reached.
+        """
+        cdef int64_t n = self.rows.n, length = 0, back = 0, i
+        cdef int32_t start
+        cdef uint8_t *state
+        cdef int32_t *path
+        cdef int64_t *edge
+        self.need_sound()
+        state = <uint8_t *> ps_alloc_zero(n, 1)
+        path = <int32_t *> ps_alloc(n, sizeof(int32_t))
+        edge = <int64_t *> ps_alloc(n, sizeof(int64_t))
+        try:
+            if state == NULL or path == NULL or edge == NULL:
+                raise MemoryError
+            for task in starts:
+                start = as_index(task, n)
+                with nogil:
+                    length = ps_find_cycle(&self.rows, start, state, path, edge, &back)
+                if length:
+                    break
+            return [path[i] for i in range(back, length)]
+        finally:
+            ps_free(state)
+            ps_free(path)
+            ps_free(edge)
+
+    def reduced(self, object order):
+        """A graph whose rows lack what another entry of the same row leads to: the transitive reduction.
+
+        Parameters
+        ----------
+        order
+            A buffer of all rows, in which the entries of a row come before it.
+
+        Raises
+        ------
+        ValueError
+            It is no such order.
+        """
+        cdef Integers given = Integers(order, "order")
+        cdef int64_t n = self.rows.n, i, e, row
+        cdef int32_t *arrays
+        cdef int32_t *out = NULL
+        cdef Graph other
+        self.need_sound()
+        self.make_distinct()
+        # order, rank, kept, mark, stack, sorted
+        arrays = <int32_t *> ps_alloc(6 * n, sizeof(int32_t))
+        out = <int32_t *> ps_alloc(self.rows.m, sizeof(int32_t))
+        try:
+            if arrays == NULL or out == NULL:
+                raise MemoryError
+            memset(arrays + n, 0xFF, 3 * n * sizeof(int32_t))
+            self.check_order(given, arrays, arrays + n)
+            with nogil:
+                ps_reduce(&self.rows, arrays, arrays + n, out, arrays + 2 * n, arrays + 3 * n, arrays + 4 * n,
+                          arrays + 5 * n)
+            other = self.empty_like()
+            ps_rows_room(&other.rows, n, self.rows.m)
+            for row in range(n):
+                e = ps_row_start(&self.rows, row)
+                for i in range(arrays[2 * n + row]):
+                    other.rows.indices[other.rows.m] = out[e + i]
+                    other.rows.m += 1
+                ps_rows_end(&other.rows, other.rows.m)
+            ps_rows_trim(&other.rows)
+            return other
+        finally:
+            ps_free(arrays)
+            ps_free(out)
+
+    cdef int need_sound(self) except -1:
+        """Make sure that every entry of a row is a row, before C code indexes with it."""
+        if self.settle() == 0 or self.name_list is not None and len(self.name_list) != self.rows.n:
+            raise ValueError("the graph has duplicate or unlisted names; see Graph.duplicates and Graph.unlisted")
+        self.trust()
+        return 0
+
+    cdef int check_order(self, object source, int32_t *order, int32_t *rank) except -1:
+        """Copy an order from outside and invert it; `rank` comes with -1 everywhere."""
+        cdef Integers given = source
+        cdef int64_t n = self.rows.n, i, e, row
+        if given.count != n:
+            raise ValueError(f"the order has {given.count} items for {n} rows")
+        for i in range(n):
+            row = given.get(i)
+            if row < 0 or row >= n or rank[row] >= 0:
+                raise ValueError(f"order[{i}] is {row}; every row from 0 to {n - 1} stands in it once")
+            order[i] = <int32_t> row
+            rank[row] = <int32_t> i
+        for i in range(n):
+            row = order[i]
+            for e in range(ps_row_start(&self.rows, row), ps_row_start(&self.rows, row + 1)):
+                if rank[self.rows.indices[e]] >= i:
+                    raise ValueError(f"order[{i}] is row {row}, which comes before its entry {self.rows.indices[e]}")
+        return 0
 
     def cycles(self, Py_ssize_t most):
         """One short cycle for each strongly connected component that has one.

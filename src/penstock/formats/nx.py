@@ -1,7 +1,7 @@
 """Graphs to and from networkx, and the question whether one is acyclic.
 
-This module and `nx_backend` are the only ones that import networkx, and only when called: importing it takes
-longer than everything else penstock does at start-up.
+This module and the backend's, `nx_*`, are the only ones that know networkx.  Here it is imported when a
+function is called: importing it takes longer than everything else penstock does at start-up.
 """
 
 from __future__ import annotations
@@ -17,10 +17,19 @@ if TYPE_CHECKING:
 
 
 def is_acyclic(graph: TaskGraph) -> bool:
-    """Ask networkx, which dispatches to the compiled core; the answer is the planning pass itself."""
-    import networkx
+    """Ask networkx, which dispatches to the compiled core; the answer is the planning pass itself.
 
-    return bool(networkx.is_directed_acyclic_graph(graph))
+    The backend is named, so that neither networkx's configuration nor its environment variables send the
+    graph elsewhere.  A networkx that cannot reach it (penstock's metadata is missing, as in a copy inside
+    another package; a setting with which networkx itself fails) is passed over, and the pass asked directly.
+    """
+    try:
+        import networkx
+
+        return bool(networkx.is_directed_acyclic_graph(graph, backend="penstock"))
+    except Exception:
+        # The exception may also be the pass's own, which then raises it again.
+        return graph._compiled() is not None
 
 
 def from_networkx(graph: networkx.DiGraph[Any]) -> Graph:
@@ -32,17 +41,20 @@ def from_networkx(graph: networkx.DiGraph[Any]) -> Graph:
     if not graph.is_directed():
         raise TypeError("the networkx graph is undirected; a task graph needs a DiGraph")
     nodes = list(graph)
-    return Graph.from_successor_rows(nodes, [list(graph._succ[node]) for node in nodes])
+    return Graph.from_rows(nodes, [list(graph._pred[node]) for node in nodes])
 
 
 def to_networkx(graph: TaskGraph) -> networkx.DiGraph[Any]:
     """Return the DiGraph of a graph: an edge from each task to every task that depends on it."""
     import networkx
 
-    names = graph.names
+    names = graph._core.all_names
+    indptr, indices = (view.tolist() for view in graph._core.arrays())
     digraph: networkx.DiGraph[Any] = networkx.DiGraph()
     digraph.add_nodes_from(names)
-    core = graph._core
-    for task, name in enumerate(names):
-        digraph.add_edges_from((names[source], name) for source in core.predecessors_of(task))
+    digraph.add_edges_from(
+        (names[source], name)
+        for task, name in enumerate(names)
+        for source in indices[indptr[task] : indptr[task + 1]]
+    )
     return digraph
