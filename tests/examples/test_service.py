@@ -55,6 +55,11 @@ async def page_by_hand(user: int, item: int) -> dict[str, Any]:
     return results["page"]
 
 
+async def in_time(main: Awaitable[None]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        await main
+
+
 async def turns(n: int) -> None:
     for _ in range(n):
         await asyncio.sleep(0)
@@ -94,7 +99,7 @@ def test_a_request_gets_the_page_of_its_own_run(on_loop, path):
         assert response.json() == await page_by_hand(8, 3)
         assert re.fullmatch(r"run;dur=\d+\.\d{4}", response.headers["server-timing"])
 
-    on_loop(main())
+    on_loop(in_time(main()))
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -117,7 +122,7 @@ def test_requests_at_the_same_time_do_not_see_one_another(on_loop, path, monkeyp
         assert [response.json() for response in responses] == expected
         assert most == 200
 
-    on_loop(main())
+    on_loop(in_time(main()))
 
 
 # -- errors -----------------------------------------------------------------------------------------------
@@ -145,7 +150,7 @@ def test_another_service_that_does_not_answer_gives_502_with_the_task_and_the_wa
             "path": way,
         }
 
-    on_asyncio(main())
+    on_asyncio(in_time(main()))
 
 
 def test_a_bug_in_a_body_gives_500_and_one_request_only_has_it(on_asyncio, monkeypatch):
@@ -159,7 +164,7 @@ def test_a_bug_in_a_body_gives_500_and_one_request_only_has_it(on_asyncio, monke
         assert fine.status_code == 200
 
     monkeypatch.setitem(service.VAT, "AT", None)
-    on_asyncio(main())
+    on_asyncio(in_time(main()))
 
 
 def test_the_last_task_can_fail_too(on_asyncio, monkeypatch):
@@ -174,7 +179,7 @@ def test_the_last_task_can_fail_too(on_asyncio, monkeypatch):
         }
 
     monkeypatch.setitem(service.BODIES, "page", lambda *results: 1 / 0)
-    on_asyncio(main())
+    on_asyncio(in_time(main()))
 
 
 @pytest.mark.parametrize(
@@ -188,7 +193,7 @@ def test_a_bad_query_gives_400_and_runs_nothing(on_asyncio, query, monkeypatch):
         assert "bad query" in response.text
 
     monkeypatch.setattr(service, "PLAN", None)
-    on_asyncio(main())
+    on_asyncio(in_time(main()))
 
 
 def test_a_client_that_hangs_up_cancels_its_run_and_no_other(on_loop, monkeypatch):
@@ -228,7 +233,7 @@ def test_a_client_that_hangs_up_cancels_its_run_and_no_other(on_loop, monkeypatc
         assert gate.n_in_flight == 0
 
     monkeypatch.setattr(service, "upstream", upstream)
-    on_loop(main())
+    on_loop(in_time(main()))
 
 
 # -- draining ---------------------------------------------------------------------------------------------
@@ -252,14 +257,14 @@ def test_draining_finishes_what_is_in_flight_and_refuses_what_is_new(on_loop, he
             await drain
             assert (await client.get("/health")).status_code == 503
 
-    on_loop(main())
+    on_loop(in_time(main()))
 
 
 def test_draining_an_idle_service_is_over_at_once(on_asyncio):
     async def main():
         await service.create_app().drain()
 
-    on_asyncio(main())
+    on_asyncio(in_time(main()))
 
 
 def test_the_end_of_the_lifespan_waits_for_the_requests_in_flight(on_asyncio, held):
@@ -282,7 +287,7 @@ def test_the_end_of_the_lifespan_waits_for_the_requests_in_flight(on_asyncio, he
         assert (await sent.get())["type"] == "lifespan.shutdown.complete"
         await lifespan
 
-    on_asyncio(main())
+    on_asyncio(in_time(main()))
 
 
 # -- as a process of its own ------------------------------------------------------------------------------
@@ -376,7 +381,7 @@ def test_sigterm_amid_requests_loses_none_and_new_ones_are_refused_with_503(on_a
             assert not any(request.done() for request in slow)
             await check_all_were_answered(served, slow)
 
-    on_asyncio(main())
+    on_asyncio(in_time(main()))
 
 
 def test_sigterm_amid_requests_loses_none_under_plain_uvicorn(on_asyncio, tmp_path):
@@ -387,7 +392,7 @@ def test_sigterm_amid_requests_loses_none_under_plain_uvicorn(on_asyncio, tmp_pa
         ):
             await check_all_were_answered(served, await terminated_amid_requests(served, client))
 
-    on_asyncio(main())
+    on_asyncio(in_time(main()))
 
 
 def test_the_load_test_tells_rates_latencies_errors_and_the_share_of_the_run(on_asyncio, tmp_path, capsys):
@@ -420,4 +425,4 @@ def test_the_load_test_tells_rates_latencies_errors_and_the_share_of_the_run(on_
             code, out, err = await results("--clients", "3")
             assert (code, "3 times ConnectionRefusedError" in out) == (1, True)
 
-    on_asyncio(main())
+    on_asyncio(in_time(main()))

@@ -17,10 +17,11 @@ import pytest
 from penstock.errors import FormatError, TaskError
 from penstock.formats import wfexecute
 from penstock.formats.wfexecute import command_functions
-from penstock.formats.wfformat import WfCommand, WfInstance
+from penstock.formats.wfformat import WfCommand, WfInstance, read_wfformat
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups and pipes with names are POSIX")
 
+Document = dict[str, Any]
 Runner = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
@@ -134,6 +135,35 @@ def test_a_vanished_work_folder_fails_the_task(on_loop: Runner, tmp_path: Path) 
     function = command("true", folder=folder)
     folder.rmdir()
     assert f"could not be started: the work folder {folder} is gone" in failure(on_loop, function)
+
+
+def test_a_workflow_runs_for_real(split_document: Document, tmp_path: Path) -> None:
+    instance = read_wfformat(split_document)
+    report = instance.graph().plan().run_sync(command_functions(instance, tmp_path))
+    assert report.execution_state == "completed"
+    assert sorted(os.listdir(tmp_path)) == ["join.txt", "left.txt", "make.txt", "right.txt"]
+
+
+def test_a_failed_program_ends_the_others_of_its_run(split_document: Document, tmp_path: Path) -> None:
+    _, left, right, _ = split_document["workflow"]["execution"]["tasks"]
+    left["command"] = {"program": "sleep", "arguments": ["60"]}
+    right["command"] = {"program": "false"}
+    instance = read_wfformat(split_document)
+    report = instance.graph().plan().run_sync(command_functions(instance, tmp_path))
+    statuses = {record.task_name: record.status for record in report.task_statistics}
+    assert statuses == {"make": "completed", "left": "cancelled", "right": "failed", "join": "skipped"}
+    assert report.execution_duration < 30
+
+
+def test_a_workflow_of_programs_that_are_not_there_fails_and_ends(tmp_path: Path) -> None:
+    tasks = [f"t{i}" for i in range(8)]
+    commands = dict.fromkeys(tasks, WfCommand("no-such-program"))
+    instance = WfInstance(name="all", task_ids=tuple(tasks), dependencies={}, commands=commands)
+    plan = instance.graph().plan()
+    stopped = plan.run_sync(command_functions(instance, tmp_path))
+    assert stopped.execution_state == "failed"
+    continued = plan.run_sync(command_functions(instance, tmp_path), failure_policy="continue")
+    assert continued.failed_tasks == 8
 
 
 def test_tasks_without_a_command_are_all_named_before_anything_runs(tmp_path: Path) -> None:

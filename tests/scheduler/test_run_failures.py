@@ -101,7 +101,7 @@ def test_running_tasks_are_cancelled_together_and_their_ends_are_told(on_loop):
 
     report = on_loop(plan_of({name: [] for name in ("ends", "raises", "stays", "bad")}).run(body))
     assert cleaned == ["ends", "raises", "stays"] * 3
-    assert statuses(report) == {"ends": "cancelled", "raises": "failed", "stays": "completed", "bad": "failed"}
+    assert list(statuses(report).values()) == ["cancelled", "failed", "completed", "failed"]
     assert report.record_of("ends").error_message == "Task cancelled due to previous failure"
     assert report.record_of("raises").error_message == "in clean-up"
     assert report.results["stays"] == "kept"
@@ -165,7 +165,7 @@ def test_tasks_stopped_elsewhere_name_the_failure_but_no_path(on_loop):
     assert str(error) == "Never started: the run was stopped when task 'bad' failed"
 
 
-# -- exceptions of every kind (T18) -----------------------------------------------------------------------------
+# -- exceptions of every kind (T18) ----------------------------------------------------------------------
 
 
 class Own(BaseException):
@@ -228,7 +228,8 @@ def test_hostile_exceptions_fail_their_task_and_nothing_else(name, on_loop, kind
             raise make()
         return task
 
-    report = on_loop(plan_of({"bad": [], "after": ["bad"], "other": []}).run(kind(body), failure_policy="continue"))
+    plan = plan_of({"bad": [], "after": ["bad"], "other": []})
+    report = on_loop(plan.run(kind(body), failure_policy="continue"))
     assert statuses(report) == {"bad": "failed", "after": "skipped", "other": "completed"}
     assert report.record_of("bad").error_message == text
     assert type(report.record_of("bad").exception) is type(make())
@@ -272,7 +273,6 @@ def test_interrupts_stop_the_run_and_reach_the_caller(error, on_loop, kind):
     def body(name):
         if name == "bad":
             raise error("stop")
-        return None
 
     async def main():
         run = plan_of({"w1": [], "w2": [], "bad": [], "after": ["bad"]}).start(
@@ -317,7 +317,7 @@ def test_a_body_that_cancels_itself_is_a_cancelled_task_and_nobody_else(on_loop,
     assert caught.value.exceptions[0].task == "b"
 
 
-# -- functions that cannot be called ----------------------------------------------------------------------------
+# -- functions that cannot be called ---------------------------------------------------------------------
 
 
 def test_a_function_with_the_wrong_arguments_fails_its_task(on_loop):
@@ -357,7 +357,7 @@ def test_many_missing_functions_are_counted():
     assert report.error_summary[-1] == "Execution failed: 80 more tasks have no function."
 
 
-# -- raising ------------------------------------------------------------------------------------------------------
+# -- raising ---------------------------------------------------------------------------------------------
 
 
 def test_raise_for_failure_gives_the_originals_in_order_and_works_with_except_star(on_loop):
@@ -389,8 +389,9 @@ def test_raise_for_failure_is_silent_after_success(on_loop):
 
 def test_run_failed_says_how_many_and_travels_between_processes():
     report = plan_of(DIAMOND).run_sync(failing("b", "c"), failure_policy="continue")
-    with pytest.raises(RunFailed, match=r"2 of 4 tasks failed \(2 sub-exceptions\)") as caught:
+    with pytest.raises(RunFailed, match=r"^2 of 4 tasks failed") as caught:
         report.raise_for_failure()
+    assert str(caught.value) == "2 of 4 tasks failed (2 sub-exceptions)"
     assert caught.value.report is report
     assert [str(member) for member in caught.value.exceptions] == ["no b", "no c"]
     group = RunFailed(caught.value.message, caught.value.exceptions)

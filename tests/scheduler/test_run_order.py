@@ -2,6 +2,8 @@
 
 import asyncio
 import functools
+import time
+from collections import defaultdict
 from random import Random
 
 import pytest
@@ -25,7 +27,10 @@ def assert_order(mapping, log):
         assert all(at["end", other] < at["start", task] for other in listed)
 
 
-@pytest.mark.parametrize("shape", [shapes.chain, shapes.fan_out_in, shapes.binary_tree, shapes.layered, shapes.wide])
+SHAPES = [shapes.chain, shapes.fan_out_in, shapes.binary_tree, shapes.layered, shapes.wide]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", ["plain", "coroutine", "suspending", "mixed"])
 def test_every_task_runs_once_after_its_dependencies(shape, kind, on_loop, rng):
     mapping, log = shape(150), []
@@ -151,8 +156,6 @@ def test_a_deep_chain_of_any_kind_of_body_needs_no_stack(on_loop):
 
 def test_other_work_on_the_loop_gets_its_turn_between_plain_functions(on_loop):
     """A hundred bodies of a millisecond are no single block of a tenth of a second."""
-    import time
-
     async def main():
         turns = 0
         over = False
@@ -164,11 +167,10 @@ def test_other_work_on_the_loop_gets_its_turn_between_plain_functions(on_loop):
                 await asyncio.sleep(0)
 
         watcher = asyncio.create_task(other())
-        until = time.monotonic
 
         def busy(name):
-            end = until() + 0.001
-            while until() < end:
+            end = time.monotonic() + 0.001
+            while time.monotonic() < end:
                 pass
 
         await plan_of({i: [] for i in range(100)}).run(busy)
@@ -179,7 +181,7 @@ def test_other_work_on_the_loop_gets_its_turn_between_plain_functions(on_loop):
     assert on_loop(main()) > 10
 
 
-# -- what can be a body -----------------------------------------------------------------------------------------
+# -- what can be a body ----------------------------------------------------------------------------------
 
 
 class Callable:
@@ -288,10 +290,9 @@ def test_bodies_return_anything_and_results_keep_the_very_object(on_loop):
 
 
 def test_extra_functions_are_ignored_and_the_mapping_is_not_changed(on_loop):
-    from collections import defaultdict
-
     called = []
-    functions = defaultdict(lambda: pytest.fail, {name: functools.partial(called.append, name) for name in "abcd"})
+    functions = {name: functools.partial(called.append, name) for name in "abcd"}
+    functions = defaultdict(lambda: pytest.fail, functions)
     functions["extra"] = lambda: called.append("extra")
     on_loop(plan_of(DIAMOND).run(functions))
     assert called == ["a", "b", "c", "d"]

@@ -6,6 +6,7 @@ function is called: importing it takes longer than everything else penstock does
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from penstock._core import Graph
@@ -23,13 +24,24 @@ def is_acyclic(graph: TaskGraph) -> bool:
     graph elsewhere.  A networkx that cannot reach it (penstock's metadata is missing, as in a copy inside
     another package; a setting with which networkx itself fails) is passed over, and the pass asked directly.
     """
+    networkx = _networkx()
+    if networkx is not None:
+        try:
+            return bool(networkx.is_directed_acyclic_graph(graph, backend="penstock"))
+        except Exception:
+            # An exception of the pass itself comes again below.
+            pass
+    return graph._compiled() is not None
+
+
+@functools.cache
+def _networkx() -> Any:
+    """Return networkx, None if it cannot be imported; a failure is kept, because trying again takes long."""
     try:
         import networkx
-
-        return bool(networkx.is_directed_acyclic_graph(graph, backend="penstock"))
     except Exception:
-        # The exception may also be the pass's own, which then raises it again.
-        return graph._compiled() is not None
+        return None
+    return networkx
 
 
 def from_networkx(graph: networkx.DiGraph[Any]) -> Graph:

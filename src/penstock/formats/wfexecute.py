@@ -101,8 +101,8 @@ def _error_output(command: WfCommand, folder: str) -> IO[bytes]:
 
 
 async def _start(command: WfCommand, folder: str, stderr: IO[bytes]) -> asyncio.subprocess.Process:
-    try:
-        return await asyncio.create_subprocess_exec(
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
             command.program,
             *command.arguments,
             cwd=folder,
@@ -111,8 +111,33 @@ async def _start(command: WfCommand, folder: str, stderr: IO[bytes]) -> asyncio.
             stderr=stderr,
             start_new_session=True,
         )
+    )
+    await _until_started(starting)
+    try:
+        return starting.result()
     except OSError as error:
         raise TaskError(_not_started(command, folder, error)) from error
+
+
+async def _until_started(starting: asyncio.Future[asyncio.subprocess.Process]) -> None:
+    """Wait for a start; one that is cancelled meanwhile is finished, its process ended, and then cancelled.
+
+    asyncio's own way out of a half-made process kills the program alone, and competes with its child watcher
+    for the exit code.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while not starting.done():
+        try:
+            await asyncio.wait((starting,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not starting.cancelled() and starting.exception() is None:
+            await _end(starting.result())
+        try:
+            raise cancelled
+        finally:
+            cancelled = None  # The exception refers to this frame.
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

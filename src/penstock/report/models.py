@@ -198,11 +198,11 @@ class ExecutionReport:
         return self._core.states
 
     @cached_property
-    def _starts(self) -> memoryview:
+    def _starts(self) -> memoryview[float]:
         return self._core.start_times
 
     @cached_property
-    def _ends(self) -> memoryview:
+    def _ends(self) -> memoryview[float]:
         return self._core.end_times
 
     def __repr__(self) -> str:
