@@ -25,7 +25,7 @@ MODES = {
         {"PENSTOCK_CHECK": "1"},
     ),
 }
-MODULES = ["dispatch", "future", "graph", "plan", "ready", "run", "step"]
+MODULES = ["columns", "dispatch", "future", "graph", "plan", "ready", "run", "step"]
 CORE = Path("csrc/penstock/_core")
 
 mode = os.environ.get("PENSTOCK_BUILD", "release")

@@ -1,50 +1,51 @@
-"""Hamilton's driver: a module of functions whose parameters are called like what they depend on.
+"""Hamilton's driver: functions whose parameters are called like the tasks they depend on.
 
 It walks through the graph by recursion, so a deep graph is beyond it.
 """
 
-import inspect
 from importlib.util import find_spec
+from inspect import Parameter, Signature
 
 label = "Hamilton"
 missing = None if find_spec("hamilton") else "Hamilton is not installed (pip install apache-hamilton)"
 takes = "functions"
 most = 10**3
+deep = False
 
 
-def build(mapping):
-    return mapping
+class Flow:
+    """The driver, and the function that its functions call, which is known when it runs."""
 
+    def __init__(self, mapping):
+        from hamilton import ad_hoc_utils, driver
 
-def prepare(mapping, function):
-    """Make the functions and the driver, which takes much longer than running them."""
-    from hamilton import ad_hoc_utils, driver
+        self.names = {identifier(name): name for name in mapping}
+        self.function = None
+        functions = [self.task(name, dependencies) for name, dependencies in mapping.items()]
+        module = ad_hoc_utils.create_temporary_module(*functions)
+        self.driver = driver.Builder().with_modules(module).build()
 
-    functions = []
-    for name, dependencies in mapping.items():
-
-        def task(*, _name=name, **ignored):
-            return function(_name)
+    def task(self, name, dependencies):
+        def task(**ignored):
+            return self.function(name)
 
         task.__name__ = task.__qualname__ = identifier(name)
-        task.__signature__ = inspect.Signature(
-            [
-                inspect.Parameter(identifier(each), inspect.Parameter.KEYWORD_ONLY, annotation=str)
-                for each in dependencies
-            ],
-            return_annotation=str,
+        needs = [identifier(dependency) for dependency in dependencies]
+        task.__annotations__ = dict.fromkeys(needs, str) | {"return": str}
+        task.__signature__ = Signature(
+            [Parameter(each, Parameter.KEYWORD_ONLY, annotation=str) for each in needs], return_annotation=str
         )
-        task.__annotations__ = {identifier(each): str for each in dependencies} | {"return": str}
-        functions.append(task)
-    module = ad_hoc_utils.create_temporary_module(*functions)
-    return list(mapping), driver.Builder().with_modules(module).build()
-
-
-def run(prepared, function):
-    names, driver = prepared
-    results = driver.execute([identifier(name) for name in names])
-    return {name: results[identifier(name)] for name in names}
+        return task
 
 
 def identifier(name):
     return name.replace("-", "_")
+
+
+build = Flow
+
+
+def run(flow, function):
+    flow.function = function
+    results = flow.driver.execute(list(flow.names))
+    return {name: results[each] for each, name in flow.names.items()}

@@ -89,7 +89,7 @@ def test_what_is_no_networkx_graph_is_refused(other):
         TaskGraph.from_networkx(other)
 
 
-# -- to networkx ----------------------------------------------------------------------------------------------
+# -- to networkx --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
@@ -138,7 +138,7 @@ def test_none_is_no_node_of_networkx():
         TaskGraph.from_predecessors({None: []}).to_networkx()
 
 
-# -- planning asks networkx -----------------------------------------------------------------------------------
+# -- planning asks networkx ---------------------------------------------------------------------------------
 
 
 def test_a_plan_is_validated_by_networkx_and_made_only_once(monkeypatch):

@@ -8,8 +8,9 @@ import subprocess
 import sys
 from xml.etree import ElementTree
 
-import nx_penstock
 import pytest
+
+import nx_penstock
 
 MODULES = ["networkx.algorithms.tests.test_dag", "networkx.algorithms.tests.test_cycles"]
 
@@ -47,7 +48,7 @@ def test_networkx_tests_of_dags_and_cycles_pass_through_the_backend(tmp_path):
     for needed in ("numpy", "scipy"):
         pytest.importorskip(needed, reason=f"networkx's tests of a backend need {needed}")
     (tmp_path / "counting_plugin.py").write_text(_COUNTING_PLUGIN, encoding="utf-8")
-    # The suite runs in a folder of its own, so that neither this project's pytest settings nor its plugins matter.
+    # It runs in a folder of its own, where this project's pytest settings do not apply.
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith(("NETWORKX_", "PYTEST_"))
     }

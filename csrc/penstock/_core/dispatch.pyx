@@ -49,7 +49,8 @@ from penstock._core.capi cimport (
     Py_XDECREF,
 )
 from penstock._core.future cimport FUTURE_CANCELLED, FUTURE_PENDING
-from penstock._core.graph cimport Graph, ps_alloc, ps_alloc_zero, ps_free, ps_row_start
+from penstock._core.graph cimport Graph, ps_row_start
+from penstock._core.memory cimport PS_PREFETCH, ps_alloc, ps_alloc_zero, ps_free
 from penstock._core.plan cimport Plan
 from penstock._core.ready cimport ReadyQueue
 from penstock._core.run cimport RunState
@@ -57,10 +58,6 @@ from penstock._core.step cimport Owner, Task, raise_current, swap_current
 from penstock._core.types cimport CANCELLED, FAILED, READY, RUNNING, SUCCEEDED
 
 from penstock._core._awaiting import awaited_result
-
-
-cdef extern from "memory.h":
-    void PS_PREFETCH(const void *address)
 
 
 cdef extern from "clock.h":
@@ -444,7 +441,8 @@ cdef class Dispatch(Owner):
                 self.failures = []
             self.failures.append(position)
             self.failed(position, error)
-            if self.stop_on_failure:
+            # Once: a second failure must not interrupt the clean-up of those cancelled because of the first.
+            if self.stop_on_failure and not self.core.stopped:
                 self.stop()
         return 0
 

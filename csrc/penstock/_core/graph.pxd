@@ -1,7 +1,7 @@
 """Graph: names and dependencies in, compact rows out."""
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t
 
 
 cdef extern from "rows.h" nogil:
@@ -16,24 +16,6 @@ cdef extern from "rows.h" nogil:
         int64_t room_m
         int wide
     int64_t ps_row_start(const ps_rows *self, int64_t row)
-
-
-cdef extern from "memory.h" nogil:
-    void *ps_alloc(size_t count, size_t size)
-    void *ps_alloc_zero(size_t count, size_t size)
-    void ps_free(void *block)
-
-
-cdef class Column:
-    # A read-only array that Python may look at through the buffer protocol.
-    cdef object owner
-    cdef const void *items
-    cdef Py_ssize_t shape[1]
-    cdef Py_ssize_t strides[1]
-    cdef char format[2]
-
-    @staticmethod
-    cdef Column view(object owner, const void *items, Py_ssize_t count, Py_ssize_t size, char format)
 
 
 cdef class Graph:

@@ -15,7 +15,9 @@ Tasks of one stage have neighbouring positions, because whatever a stage makes r
 from libc.stdint cimport int32_t, int64_t, INT32_MAX
 from libc.string cimport memcpy, memset
 
-from penstock._core.graph cimport Column, Graph, ps_alloc, ps_alloc_zero, ps_free
+from penstock._core.columns cimport Column
+from penstock._core.graph cimport Graph
+from penstock._core.memory cimport ps_alloc, ps_alloc_zero, ps_free
 
 
 cdef extern from "csr.h" nogil:

@@ -7,7 +7,7 @@ a run reproducible.
 
 from libc.stdint cimport int32_t
 
-from penstock._core.graph cimport ps_alloc, ps_free
+from penstock._core.memory cimport ps_alloc, ps_free
 
 
 def trial(object operations, object priority=None, object remaining=None):

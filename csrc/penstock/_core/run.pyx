@@ -16,7 +16,8 @@ from libc.math cimport NAN
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset
 
-from penstock._core.graph cimport Column, ps_alloc, ps_alloc_zero, ps_free
+from penstock._core.columns cimport Column
+from penstock._core.memory cimport PS_PREFETCH, ps_alloc, ps_alloc_zero, ps_free
 from penstock._core.plan cimport Plan
 from penstock._core.ready cimport ReadyQueue
 from penstock._core.types cimport (
@@ -29,10 +30,6 @@ from penstock._core.types cimport (
     SKIPPED,
     SUCCEEDED,
 )
-
-
-cdef extern from "memory.h":
-    void PS_PREFETCH(const void *address) nogil
 
 
 cdef extern from *:

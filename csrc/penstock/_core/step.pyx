@@ -239,6 +239,7 @@ cdef class Task(Future):
         """Resume the coroutine, with an exception or without one, and deal with what comes out."""
         cdef PyObject *sent = NULL
         cdef PySendResult outcome
+        cdef Owner owner
         if self.status != FUTURE_PENDING:
             raise InvalidStateError(f"_step(): already done: {self!r}, {error!r}")
         if self._must_cancel:
@@ -280,7 +281,9 @@ cdef class Task(Future):
             swap_current(self._loop, None)
         # Last of all, and no longer under the task's identity: the owner may start other bodies from here.
         if self.status != FUTURE_PENDING and self.owner is not None:
-            self.owner.task_ended(self)
+            # Held here: with a run that nobody awaits, its last suspended task is the last to refer to it.
+            owner = self.owner
+            owner.task_ended(self)
         return 0
 
     cdef int take_value(self, object value) except -1:

@@ -1,4 +1,3 @@
-import sys
 from array import array
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, NoReturn, Self, final
@@ -6,18 +5,6 @@ from typing import Any, NoReturn, Self, final
 from _typeshed import ReadableBuffer
 
 def set_narrow_limit(limit: int) -> int: ...
-@final
-class Column:
-    if sys.version_info >= (3, 12):
-        def __buffer__(self, flags: int, /) -> memoryview: ...
-
-    def __reduce__(self) -> NoReturn: ...
-
-@final
-class Integers:
-    def __new__(cls, source: ReadableBuffer, label: str) -> Self: ...
-    def __reduce__(self) -> NoReturn: ...
-
 @final
 class Graph:
     def __new__(cls) -> Self: ...
