@@ -109,7 +109,10 @@ class Run(Dispatch):
         if not self.finished:
             yield from self._wait().__await__()
         if self.fatal is not None:
-            raise self.fatal
+            try:
+                raise self.fatal
+            finally:
+                del self  # the exception refers to this frame
         if self._cancelled:
             raise asyncio.CancelledError("the run was cancelled")
         return self.report()
@@ -123,10 +126,9 @@ class Run(Dispatch):
                 # Shielded: a cancelled waiter must not take the future away from other waiters.
                 await asyncio.shield(self._waiter)
             except asyncio.CancelledError as error:
-                if not self.finished:
-                    # Cancelled from outside.  Cancelling again does not shorten the wait for what was started.
-                    cancelled = error
-                    self.cancel()
+                # Nobody cancels the future itself, so this came from outside, if in the very turn of the end.
+                cancelled = error
+                self.cancel()
         if cancelled is not None and self.fatal is None:
             try:
                 raise cancelled

@@ -185,6 +185,19 @@ def test_no_configuration_keeps_a_task_graph_from_its_own_functions():
             assert networkx.dag_longest_path(tasks) == ["a", "b", "d"]
 
 
+def test_a_source_that_is_no_node_is_refused():
+    for graph in (TaskGraph.from_predecessors(DIAMOND), digraph(DIAMOND)):
+        with pytest.raises(networkx.NetworkXError, match="nbunch|not in the graph"):
+            networkx.find_cycle(graph, 5.5, backend="penstock")
+        with pytest.raises(networkx.NetworkXError, match="not a valid node"):
+            networkx.find_cycle(graph, ["a", ["b"]], backend="penstock")
+        for function in (networkx.ancestors, networkx.descendants):
+            with pytest.raises(networkx.NetworkXError, match="The node e is not in the digraph"):
+                function(graph, "e", backend="penstock")
+            with pytest.raises(TypeError, match="unhashable"):
+                function(graph, ["a"], backend="penstock")
+
+
 # -- large graphs -------------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,11 @@ class Recorder:
         self.closed.append(report)
 
 
+def counts(**given):
+    states = ("pending", "ready", "running", "completed", "failed", "cancelled", "skipped")
+    return dict.fromkeys(states, 0) | given
+
+
 async def second(name):
     await asyncio.sleep(1.0)
 
@@ -37,9 +42,7 @@ def test_an_object_is_told_ten_times_a_second_and_at_the_end():
     gaps = [after - before for before, after in zip(recorder.times, recorder.times[1:], strict=False)]
     assert min(gaps) >= 0.0999
     assert all(sum(counts.values()) == 4 for counts in recorder.updates)
-    assert recorder.updates[0] == dict(
-        pending=2, ready=0, running=2, completed=0, failed=0, cancelled=0, skipped=0
-    )
+    assert recorder.updates[0] == counts(pending=2, running=2)
     assert recorder.updates[-1]["completed"] == 3
 
 
@@ -113,11 +116,11 @@ def test_the_line_rewrites_itself_and_is_gone_at_the_end(monkeypatch):
 def test_the_line_shows_failures_rate_and_share():
     now = [0.0]
     line = ProgressLine(2000, Terminal(), clock=lambda: now[0])
-    counts = dict(pending=0, ready=0, running=3, completed=990, failed=5, cancelled=0, skipped=5)
-    assert line.text(counts) == " 50% 1,000/2,000 tasks, 3 running, 5 failed, 5 skipped"
+    now_counted = counts(running=3, completed=990, failed=5, skipped=5)
+    assert line.text(now_counted) == " 50% 1,000/2,000 tasks, 3 running, 5 failed, 5 skipped"
     now[0] = 2.0
-    assert line.text(counts).endswith(", 500/s")
-    assert ProgressLine(0, Terminal()).text(dict.fromkeys(counts, 0)).startswith("100% 0/0 tasks")
+    assert line.text(now_counted).endswith(", 500/s")
+    assert ProgressLine(0, Terminal()).text(counts()).startswith("100% 0/0 tasks")
 
 
 def test_a_terminal_that_goes_away_does_not_end_the_run(monkeypatch):

@@ -99,7 +99,8 @@ def test_times_are_those_of_the_bodies():
     report = plan_of(DIAMOND).run_sync(lambda name: busy(seconds[name]))
     after = time.time()
     assert before - 0.01 <= report.total_start_time <= report.total_end_time <= after + 0.01
-    assert report.execution_duration == pytest.approx(report.total_end_time - report.total_start_time, abs=1e-5)
+    seconds_between = report.total_end_time - report.total_start_time
+    assert report.execution_duration == pytest.approx(seconds_between, abs=1e-5)
     assert report.total_duration == report.planning_duration + report.execution_duration
     for name, least in seconds.items():
         record = report.record_of(name)

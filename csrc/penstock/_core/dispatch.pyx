@@ -529,11 +529,13 @@ cdef class Dispatch(Owner):
         """A time slice is over; called if `watched`."""
 
     def stop(self):
-        """Skip what has not started and cancel, all together, what is suspended."""
-        self.core.stop()
-        if self.suspended is not None:
-            for task in list(self.suspended.values()):
-                task.cancel()
+        """Skip what has not started and cancel, all together and once, what is suspended."""
+        # A failure or a cancellation after the first must not fall into the clean-up of the others.
+        if not self.core.stopped:
+            self.core.stop()
+            if self.suspended is not None:
+                for task in list(self.suspended.values()):
+                    task.cancel()
         if not self.advancing:
             self.schedule()
 

@@ -41,7 +41,7 @@ _WORTH_CONVERTING = frozenset(
 )
 
 #: Graphs with fewer nodes are not worth it in any case.
-_SMALL = 500
+_SMALL = 100
 
 
 # -- the interface ------------------------------------------------------------------------------------------
@@ -236,8 +236,8 @@ def _longest(
 def transitive_reduction(G: TaskGraph | ConvertedGraph) -> Any:
     """Return the graph with the fewest edges that connects the same nodes.
 
-    For a `TaskGraph` that is another one, with the same functions; for a networkx graph it is a DiGraph
-    without attributes, which can be used like the one that was given.
+    For a `TaskGraph` that is another one, with the same functions (which get fewer results where results are
+    passed); for a networkx graph it is a DiGraph without attributes, to be used like the one that was given.
     """
     graph = _adjacency(G)
     order, _ = graph.generations()

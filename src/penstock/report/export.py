@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from penstock.errors import DependencyFailureError, shown
 
 if TYPE_CHECKING:
-    from penstock.report.models import ExecutionReport, TaskExecutionStatistics
+    from penstock.report.models import ExecutionReport, TaskAttemptStatistics, TaskExecutionStatistics
 
 #: So many slow tasks and failures stand in a summary.
 SUMMARY_ROWS = 5
@@ -51,14 +51,19 @@ def totals(report: ExecutionReport) -> dict[str, Any]:
     return found
 
 
+def _fields(record: TaskExecutionStatistics | TaskAttemptStatistics) -> dict[str, Any]:
+    # Not dataclasses.asdict, which copies: names and exceptions need not be able to.
+    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+
+
 def record_dict(record: TaskExecutionStatistics) -> dict[str, Any]:
     """Return one record as plain values; the exception as its class, and for a skipped task its causes."""
     name = plain_name(record.task_name)
-    # Not dataclasses.asdict, which would copy the exception.
-    found = {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.name != "exception"}
+    found = _fields(record)
+    del found["exception"]
     found["task_name"] = name
     found["attempt_statistics"] = [
-        {**dataclasses.asdict(attempt), "task_name": name} for attempt in record.attempt_statistics
+        {**_fields(attempt), "task_name": name} for attempt in record.attempt_statistics
     ]
     error = record.exception
     found["error_type"] = None if error is None else type(error).__name__
