@@ -10,6 +10,7 @@ import csv
 import logging
 import os
 import random
+import re
 import sys
 import threading
 import zlib
@@ -157,11 +158,10 @@ def run_on(factory: Callable[[], asyncio.AbstractEventLoop], main: Coroutine[Any
     """Run a coroutine on a loop of its own, which must have no task left at the end."""
 
     async def checked() -> Any:
-        try:
-            return await main
-        finally:
-            left = asyncio.all_tasks() - {asyncio.current_task()}
-            assert not left, f"tasks were left behind: {left}"
+        result = await main
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not left, f"tasks were left behind: {left}"
+        return result
 
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(checked())
@@ -192,3 +192,52 @@ def rng(request: pytest.FixtureRequest) -> random.Random:
     seed = int(text) if text else zlib.crc32(request.node.nodeid.encode())
     request.node.add_report_section("setup", "seed", f"PENSTOCK_TEST_SEED={seed}")
     return random.Random(seed)
+
+
+# -- skips: welcome where something is missing, a hole where everything is installed -------------------------------
+
+#: What a reason to skip says when no installation could help: it names the versions of Python that qualify.
+_UNAVOIDABLE = re.compile(r"Python 3\.\d+")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-unexpected-skips",
+        action="store_true",
+        help="fail if a test is skipped for want of something that could be installed",
+    )
+
+
+class _SkipWatch:
+    """Collects skips that should not be there and turns a green end red because of them."""
+
+    def __init__(self) -> None:
+        self.unexpected: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._note(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._note(report)
+
+    def _note(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if not report.skipped or hasattr(report, "wasxfail"):
+            return
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if not _UNAVOIDABLE.search(reason):
+            self.unexpected.append(f"{report.nodeid}: {reason}")
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.unexpected:
+            terminalreporter.section("unexpected skips")
+            for line in self.unexpected:
+                terminalreporter.line(line)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.unexpected and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--no-unexpected-skips"):
+        config.pluginmanager.register(_SkipWatch(), "skip-watch")

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TaskGraph", "TaskOrder"]
 
-#: What a task runs: called without arguments; a coroutine that it returns is awaited.
-TaskFunction = Callable[[], Any]
+#: What a task runs: called without arguments, or with its dependencies' results; a coroutine it returns is awaited.
+TaskFunction = Callable[..., Any]
 
 
 @dataclass(eq=False)

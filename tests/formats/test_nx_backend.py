@@ -187,7 +187,7 @@ def test_no_configuration_keeps_a_task_graph_from_its_own_functions():
 
 def test_a_source_that_is_no_node_is_refused():
     for graph in (TaskGraph.from_predecessors(DIAMOND), digraph(DIAMOND)):
-        with pytest.raises(networkx.NetworkXError, match="nbunch|not in the graph"):
+        with pytest.raises(networkx.NetworkXError, match=r"nbunch|not in the graph"):
             networkx.find_cycle(graph, 5.5, backend="penstock")
         with pytest.raises(networkx.NetworkXError, match="not a valid node"):
             networkx.find_cycle(graph, ["a", ["b"]], backend="penstock")
