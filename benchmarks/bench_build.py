@@ -25,9 +25,7 @@ def cases():
                 marks = [pytest.mark.size(n)]
                 if peer.missing:
                     marks.append(pytest.mark.skip(reason=peer.missing))
-                yield pytest.param(
-                    shape, n, variant, peer, marks=marks, id=f"{shape}-{n}-{variant}-{peer.label}"
-                )
+                yield pytest.param(shape, n, variant, peer, marks=marks, id=f"{shape}-{n}-{variant}-{peer.label}")
 
 
 @pytest.mark.parametrize(("shape", "n", "variant", "peer"), [*cases()])

@@ -105,9 +105,7 @@ def pytest_benchmark_update_machine_info(config, machine_info):
     machine_info["huge_pages"] = _read("/sys/kernel/mm/transparent_hugepage/enabled")
     machine_info["memory"] = _read("/proc/meminfo").partition("\n")[0]
     machine_info["compiler"] = _compiler()
-    machine_info["versions"] = {
-        name: _version(name) for name in ("penstock", "networkx", "rustworkx", "uvloop")
-    }
+    machine_info["versions"] = {name: _version(name) for name in ("penstock", "networkx", "rustworkx", "uvloop")}
 
 
 def _read(path: str) -> str:

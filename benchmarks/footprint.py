@@ -19,9 +19,7 @@ import sys
 from pathlib import Path
 
 SMAPS = Path("/proc/self/smaps_rollup")
-missing = (
-    None if SMAPS.exists() else "resident memory is read from /proc/self/smaps_rollup, which is not here"
-)
+missing = None if SMAPS.exists() else "resident memory is read from /proc/self/smaps_rollup, which is not here"
 
 
 def measured(n: int, n_dependencies: int, variant: str) -> dict[str, int]:

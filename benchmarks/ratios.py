@@ -70,9 +70,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     tasks: dict[str, Any] = {"type": lambda text: int(float(text)), "metavar": "TASKS"}
     parser.add_argument("--size", default=10**6, help="of the graphs with names; 0 leaves them out", **tasks)
-    parser.add_argument(
-        "--arrays-size", default=[10**6], nargs="*", help="of the graphs from arrays", **tasks
-    )
+    parser.add_argument("--arrays-size", default=[10**6], nargs="*", help="of the graphs from arrays", **tasks)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single time")
     return parser.parse_args()
@@ -80,9 +78,7 @@ def parsed() -> argparse.Namespace:
 
 def from_names(n: int, rounds: int) -> Iterable[dict[str, Any]]:
     contenders = available([penstock_peer, floor, graphlib_peer, rustworkx_peer])
-    table = Table(
-        f"From names to a plan: layered, {n:,} tasks; ms, median of {rounds} (min-max)", n, FROM_NAMES
-    )
+    table = Table(f"From names to a plan: layered, {n:,} tasks; ms, median of {rounds} (min-max)", n, FROM_NAMES)
     for variant in inputs.VARIANTS if n else []:
         times = take_turns(
             contenders,
@@ -95,9 +91,7 @@ def from_names(n: int, rounds: int) -> Iterable[dict[str, Any]]:
 
 def from_arrays(n: int, rounds: int) -> Iterable[dict[str, Any]]:
     contenders = available([penstock_peer, c_loop])
-    table = Table(
-        f"From arrays to a plan: {n:,} tasks; ns/edge, median of {rounds} (min-max)", n, FROM_ARRAYS
-    )
+    table = Table(f"From arrays to a plan: {n:,} tasks; ns/edge, median of {rounds} (min-max)", n, FROM_ARRAYS)
     for shape in inputs.ARRAYS:
         facts = inputs.array_facts(shape, n)
         for numbering in ("stage", "random"):
@@ -157,11 +151,7 @@ class Table:
         goals = [goal for goal in self.goals if {goal.above, goal.below} <= times.keys()]
         if self.title:
             print(f"\n{self.title}")
-            print(
-                f"{'':18}"
-                + "".join(f"{label:>20}" for label in times)
-                + "".join(f"{goal!s:>30}" for goal in goals)
-            )
+            print(f"{'':18}" + "".join(f"{label:>20}" for label in times) + "".join(f"{goal!s:>30}" for goal in goals))
             self.title = ""
         line = f"{name:18}"
         for taken in times.values():

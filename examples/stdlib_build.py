@@ -41,9 +41,7 @@ def main(argv: list[str]) -> penstock.TaskGraph:
     parser.add_argument("--with-broken", type=int, default=0, metavar="N", help="plant N broken modules")
     parser.add_argument("--with-tests", action="store_true", help="include CPython's own test package")
     parser.add_argument("--output", type=Path, metavar="DIR", help="keep the compiled files in this folder")
-    parser.add_argument(
-        "--library", type=Path, metavar="DIR", help="compile the modules of this folder instead"
-    )
+    parser.add_argument("--library", type=Path, metavar="DIR", help="compile the modules of this folder instead")
     options = parser.parse_args(argv)
 
     library = options.library or Path(sysconfig.get_path("stdlib"))

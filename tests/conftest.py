@@ -26,12 +26,9 @@ except ImportError:  # not on Windows
     uvloop = None
 
 _WFINSTANCES = Path(
-    os.environ.get("PENSTOCK_WFINSTANCES")
-    or Path(__file__).resolve().parents[2] / "shared" / "data" / "wfinstances"
+    os.environ.get("PENSTOCK_WFINSTANCES") or Path(__file__).resolve().parents[2] / "shared" / "data" / "wfinstances"
 )
-_NO_WFINSTANCES = (
-    f"the WfFormat instances are not in {_WFINSTANCES}; PENSTOCK_WFINSTANCES can name another folder"
-)
+_NO_WFINSTANCES = f"the WfFormat instances are not in {_WFINSTANCES}; PENSTOCK_WFINSTANCES can name another folder"
 
 
 class ListedInstance(NamedTuple):
@@ -64,9 +61,7 @@ def wfinstances() -> Path:
     return _WFINSTANCES
 
 
-@pytest.fixture(
-    params=_listed_instances() or [None], ids=lambda listed: listed.path.stem if listed else "missing"
-)
+@pytest.fixture(params=_listed_instances() or [None], ids=lambda listed: listed.path.stem if listed else "missing")
 def listed_instance(request: pytest.FixtureRequest) -> ListedInstance:
     """Each of the real WfFormat instances in turn."""
     if request.param is None:

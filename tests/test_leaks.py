@@ -1,4 +1,4 @@
-"""Runs of every outcome end flat: no object, reference or memory is kept, and nothing waits for the collector.
+"""Runs of every outcome end flat: no object or memory is kept, and nothing waits for the collector.
 
 Each outcome is tried in a process of its own.
 """
@@ -111,7 +111,8 @@ async def graphs(plan, body):
         graph.plan()
     except penstock.GraphError:
         pass
-    graph = penstock.TaskGraph.from_predecessors({(name,): [(n,) for n in needs] for name, needs in MAPPING.items()})
+    tuples = {(name,): [(n,) for n in needs] for name, needs in MAPPING.items()}
+    graph = penstock.TaskGraph.from_predecessors(tuples)
     graph.add_task("late", depends_on=[(3,), (3,)])
     graph.plan().stages[2], graph.plan().critical_path(), graph.to_networkx(), graph.dependents_of((3,))
     penstock.TaskGraph.from_arrays([0, 0, 1], [0], names=["a", "b"]).plan()
@@ -173,7 +174,7 @@ from penstock._core import UNSET
 asyncio.run(main(OUTCOMES[sys.argv[1]]))
 """
 
-NAMES = [line.split('"')[1] for line in SCRIPT.splitlines() if line.startswith('    "') and ": lambda: " in line]
+NAMES = [line.split('"')[1] for line in SCRIPT.splitlines() if ": lambda: " in line]
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the module resource is missing on Windows")
 

@@ -32,9 +32,7 @@ def test_every_compiled_module_has_a_stub():
 
 def test_the_stubs_agree_with_the_compiled_modules(tmp_path):
     modules = [f"penstock._core.{path.stem}" for path in INSTALLED.glob("*.pyi")]
-    ended = run(
-        "mypy.stubtest", *modules, "--allowlist", str(ALLOWED), "--ignore-unused-allowlist", folder=tmp_path
-    )
+    ended = run("mypy.stubtest", *modules, "--allowlist", str(ALLOWED), "--ignore-unused-allowlist", folder=tmp_path)
     assert ended.returncode == 0, ended.stdout
 
 

@@ -42,9 +42,7 @@ class Plan(ctypes.Structure):
 
 def build_csr(indptr, indices):
     plan = Plan()
-    error = library().plan_build(
-        len(indptr) - 1, len(indices), _address(indptr), _address(indices), ctypes.byref(plan)
-    )
+    error = library().plan_build(len(indptr) - 1, len(indices), _address(indptr), _address(indices), ctypes.byref(plan))
     if error:
         raise ValueError(ERRORS[error])
     return plan

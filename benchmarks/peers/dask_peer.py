@@ -20,7 +20,6 @@ def run(mapping, function):
 
 def by_name(get, mapping, function):
     graph = {
-        name: ((lambda *ignored, name=name: function(name)), *dependencies)
-        for name, dependencies in mapping.items()
+        name: ((lambda *ignored, name=name: function(name)), *dependencies) for name, dependencies in mapping.items()
     }
     return dict(zip(graph, get(graph, list(graph)), strict=True))

@@ -19,9 +19,7 @@ def build(mapping):
         from parsl.executors.threads import ThreadPoolExecutor
 
         folder = TemporaryDirectory(prefix="penstock-parsl-")
-        parsl.load(
-            Config([ThreadPoolExecutor()], run_dir=folder.name, initialize_logging=False, strategy="none")
-        )
+        parsl.load(Config([ThreadPoolExecutor()], run_dir=folder.name, initialize_logging=False, strategy="none"))
     return mapping
 
 

@@ -156,9 +156,7 @@ def tax(query: Query, price: int, discount: int, account: Account) -> int:
 
 
 @task("account", "item", "stock", "related", "price", "discount", "shipping", "tax")
-def page(
-    query: Query, account: Account, item: Item, stock: int, related: list[int], *cents: int
-) -> dict[str, Any]:
+def page(query: Query, account: Account, item: Item, stock: int, related: list[int], *cents: int) -> dict[str, Any]:
     bill = dict(zip(("price", "discount", "shipping", "tax"), cents, strict=True))
     about = {"user": account.user, "item": item.number, "in_stock": stock > 0, "related": related}
     return about | bill | {"total": sum(cents)}

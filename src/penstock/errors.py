@@ -332,17 +332,13 @@ class RunFailed(SchedulerError, ExceptionGroup[Exception]):
 
     report: ExecutionReport | None
 
-    def __new__(
-        cls, message: str, exceptions: Sequence[Exception], report: ExecutionReport | None = None
-    ) -> RunFailed:
+    def __new__(cls, message: str, exceptions: Sequence[Exception], report: ExecutionReport | None = None) -> RunFailed:
         """Build the group; ExceptionGroup takes its arguments here."""
         group = super().__new__(cls, message, exceptions)
         group.report = report
         return group
 
-    def __init__(
-        self, message: str, exceptions: Sequence[Exception], report: ExecutionReport | None = None
-    ) -> None:
+    def __init__(self, message: str, exceptions: Sequence[Exception], report: ExecutionReport | None = None) -> None:
         super().__init__(message, exceptions)
 
     def derive(self, excs: Sequence[Exception]) -> RunFailed:  # type: ignore[override]

@@ -118,9 +118,7 @@ class TaskGraph:
     # -- constructors -----------------------------------------------------------------------------------
 
     @classmethod
-    def from_predecessors(
-        cls, mapping: Mapping[Any, Iterable[Hashable]], *, implicit: bool = False
-    ) -> TaskGraph:
+    def from_predecessors(cls, mapping: Mapping[Any, Iterable[Hashable]], *, implicit: bool = False) -> TaskGraph:
         """Build from a mapping of each task to the tasks it depends on, as `graphlib` takes it.
 
         Parameters
@@ -139,9 +137,7 @@ class TaskGraph:
         return cls._finish(Graph.from_rows, names, rows, implicit)
 
     @classmethod
-    def from_successors(
-        cls, mapping: Mapping[Any, Iterable[Hashable]], *, implicit: bool = False
-    ) -> TaskGraph:
+    def from_successors(cls, mapping: Mapping[Any, Iterable[Hashable]], *, implicit: bool = False) -> TaskGraph:
         """Build from a mapping of each task to the tasks that depend on it.
 
         Parameters
@@ -285,8 +281,7 @@ class TaskGraph:
             for dependency in order.dependencies:
                 if not isinstance(dependency, TaskOrder):
                     raise TypeError(
-                        f"item {number}, {order.task_name!r}, has the dependency {dependency!r}; "
-                        f"give TaskOrder objects"
+                        f"item {number}, {order.task_name!r}, has the dependency {dependency!r}; give TaskOrder objects"
                     )
                 row.append(dependency.task_name)
             names.append(order.task_name)
@@ -313,9 +308,7 @@ class TaskGraph:
 
     # -- changing -----------------------------------------------------------------------------------------
 
-    def add_task(
-        self, name: Hashable, func: TaskFunction | None = None, depends_on: Iterable[Hashable] = ()
-    ) -> None:
+    def add_task(self, name: Hashable, func: TaskFunction | None = None, depends_on: Iterable[Hashable] = ()) -> None:
         """Add one task; its dependencies may be added later.
 
         Parameters
@@ -366,6 +359,16 @@ class TaskGraph:
     # Graphs are compared by identity, and an empty one is still a graph.
     def __bool__(self) -> bool:
         return True
+
+    # networkx's decorators ask these two before they dispatch.
+
+    def is_directed(self) -> bool:
+        """Return True: dependencies have a direction."""
+        return True
+
+    def is_multigraph(self) -> bool:
+        """Return False: a task depends on another one or does not."""
+        return False
 
     @property
     def names(self) -> Sequence[Any]:
@@ -553,4 +556,6 @@ def _integers(source: Any, label: str) -> Any:
     try:
         return array.array("q", source)
     except (TypeError, OverflowError) as error:
-        raise TypeError(f"{label} is a {type(source).__name__} with an item that is no 64-bit integer: {error}") from None
+        raise TypeError(
+            f"{label} is a {type(source).__name__} with an item that is no 64-bit integer: {error}"
+        ) from None

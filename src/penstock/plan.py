@@ -324,9 +324,7 @@ class ExecutionPlan:
         TypeError, ValueError
             An argument makes no sense.
         """
-        run = create_run(
-            self, func, max_concurrency, failure_policy, keep_results, pass_results, progress, time_slice
-        )
+        run = create_run(self, func, max_concurrency, failure_policy, keep_results, pass_results, progress, time_slice)
         run._begun = True
         run._schedule()
         return run
@@ -384,6 +382,7 @@ class ExecutionPlan:
         InvalidStateError
             An event loop is running in this thread, as in a notebook: write ``await plan.run(...)`` there.
         """
+
         def main() -> Awaitable[ExecutionReport]:
             return self.run(
                 func,
@@ -495,5 +494,3 @@ def find_cycles(core: Graph) -> list[GraphError]:
         last = number == len(cycles) - 1
         problems.append(CycleError(closed, more=total - len(cycles) if last else 0))
     return problems
-
-

@@ -59,9 +59,7 @@ FILES = {
     "stranger.json": document(task("fetch"), task("load", "zzzzzz")),
     "cycle.json": document(task("a", "c"), task("b", "a"), task("c", "b")),
     "itself.json": document(task("a"), task("b", "b")),
-    "many.json": document(
-        task("a"), task("a"), task("b", "nowhere"), task("c", "c"), task("d", "e"), task("e", "d")
-    ),
+    "many.json": document(task("a"), task("a"), task("b", "nowhere"), task("c", "c"), task("d", "e"), task("e", "d")),
     "empty.py": "",
     "nothing.py": "import os\n_private = 1\n",
     "other.py": f"{HEAD}CONFIG = {{}}\ndef build():\n    return g\n",
@@ -149,9 +147,7 @@ def test_all_problems_of_a_graph_are_told_at_once(cli, files, command):
 def test_a_graph_without_functions_is_refused_with_the_remedy(cli, files):
     code, out, err = cli("run", "no_functions.py", "--json", "report.json")
     assert (code, out) == (2, "")
-    assert err.startswith(
-        "penstock: error: no_functions.py:graph has no functions, so there is nothing to run; "
-    )
+    assert err.startswith("penstock: error: no_functions.py:graph has no functions, so there is nothing to run; ")
     assert "graph.add_task(name, func)" in err
     assert not (files / "report.json").exists()
     assert cli("plan", "no_functions.py").code == 0
@@ -231,6 +227,4 @@ def test_a_mistake_of_penstock_itself_is_called_a_bug(cli, flow, monkeypatch):
     code, _, err = cli("run", "flow.py")
     assert code == 70
     assert "RuntimeError: impossible" in err
-    assert err.splitlines()[-1].startswith(
-        "penstock: error: this is a bug in penstock (RuntimeError); please report"
-    )
+    assert err.splitlines()[-1].startswith("penstock: error: this is a bug in penstock (RuntimeError); please report")

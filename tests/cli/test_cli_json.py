@@ -34,9 +34,7 @@ def listing(folder: Path) -> list[str]:
         ("a\0b", "this is no name of a file"),
     ],
 )
-def test_a_place_that_cannot_be_written_is_refused_before_anything_runs(
-    cli, flow, folder, command, path, message
-):
+def test_a_place_that_cannot_be_written_is_refused_before_anything_runs(cli, flow, folder, command, path, message):
     source = flow(MARKED).read_text()
     (folder / "sub").mkdir()
     (folder / "link.py").symlink_to("flow.py")
@@ -101,10 +99,7 @@ def test_a_pipe_or_device_is_written_to_and_not_replaced(cli, flow, folder):
 
 
 def test_a_report_that_cannot_be_written_after_all_gives_exit_code_2_and_the_summary(cli, flow, folder):
-    flow(
-        "import penstock, shutil\ngraph = penstock.TaskGraph()\n"
-        "graph.add_task('a', lambda: shutil.rmtree('sub'))\n"
-    )
+    flow("import penstock, shutil\ngraph = penstock.TaskGraph()\ngraph.add_task('a', lambda: shutil.rmtree('sub'))\n")
     (folder / "sub").mkdir()
     code, out, err = cli("run", "flow.py", "--json", "sub/report.json")
     assert code == 2

@@ -106,8 +106,7 @@ def test_valid_graphs_get_a_line_each(cli, flow):
     flow("import penstock\nplan = penstock.TaskGraph.from_predecessors({1: [], 2: [1]}).plan()\n", "other.py")
     assert cli("validate", "flow.py", "other.py") == (
         0,
-        "flow.py:graph: OK, 5 tasks, 4 dependencies, 3 stages\n"
-        "other.py:plan: OK, 2 tasks, 1 dependency, 2 stages\n",
+        "flow.py:graph: OK, 5 tasks, 4 dependencies, 3 stages\nother.py:plan: OK, 2 tasks, 1 dependency, 2 stages\n",
         "",
     )
 
@@ -136,8 +135,7 @@ def test_all_graphs_are_looked_at_whatever_is_wrong_with_one(cli, flow):
 
 def test_every_function_gets_the_arguments(cli, flow):
     flow(
-        "import penstock\n"
-        "def main(names):\n    return penstock.TaskGraph.from_predecessors(dict.fromkeys(names, []))\n"
+        "import penstock\ndef main(names):\n    return penstock.TaskGraph.from_predecessors(dict.fromkeys(names, []))\n"
     )
     assert "2 tasks" in cli("validate", "flow.py", "--", "x", "y").out
     assert "3 tasks" in cli("plan", "flow.py", "--", "x", "y", "z").out

@@ -28,9 +28,7 @@ from penstock.cli.target import Kind, Target, parse_target
         ("what-is-this:graph", Kind.WFFORMAT, "what-is-this:graph", None),
     ],
 )
-def test_a_target_is_split_at_the_last_colon_that_separates_an_attribute(
-    folder, text, kind, place, attribute
-):
+def test_a_target_is_split_at_the_last_colon_that_separates_an_attribute(folder, text, kind, place, attribute):
     assert parse_target(text) == Target(text, kind, place, attribute)
 
 

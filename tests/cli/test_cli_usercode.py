@@ -60,8 +60,7 @@ def test_the_arguments_of_the_process_are_those_of_the_file(cli, flow):
     flow(f"import sys\n{HEAD}main = None\nassert sys.argv == ['flow.py'], sys.argv\n")
     assert cli("run", "flow.py").code == 0
     flow(
-        "import penstock, sys\n"
-        "def main(a):\n    assert sys.argv == ['flow.py', 'x']\n    return penstock.TaskGraph()\n"
+        "import penstock, sys\ndef main(a):\n    assert sys.argv == ['flow.py', 'x']\n    return penstock.TaskGraph()\n"
     )
     assert cli("run", "flow.py", "--", "x").code == 0
 
@@ -86,9 +85,7 @@ def test_no_compiled_file_is_left_beside_it(cli, flow, folder):
     assert [path.name for path in folder.iterdir()] == ["flow.py"]
 
 
-@pytest.mark.parametrize(
-    "name", ["networkx.py", "json.py", "wave.py", "penstock.py", "with-dash.py", "1st.py"]
-)
+@pytest.mark.parametrize("name", ["networkx.py", "json.py", "wave.py", "penstock.py", "with-dash.py", "1st.py"])
 def test_a_file_may_be_called_like_a_module(cli, flow, name):
     before = {module: sys.modules.get(module) for module in ("networkx", "json", "wave", "penstock")}
     flow(f"{HEAD}import json, networkx\nassert networkx.DiGraph and json.dumps\n", name)

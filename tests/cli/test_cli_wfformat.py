@@ -14,17 +14,11 @@ from penstock.testing.clock import VirtualClockLoop
 
 
 def document(tasks: dict[str, list[str]], seconds: dict[str, float], commands: dict[str, list[str]]) -> str:
-    specification = [
-        {"id": task, "name": task, "parents": parents, "children": []} for task, parents in tasks.items()
-    ]
+    specification = [{"id": task, "name": task, "parents": parents, "children": []} for task, parents in tasks.items()]
     execution = [
         {"id": task}
         | ({"runtimeInSeconds": seconds[task]} if task in seconds else {})
-        | (
-            {"command": {"program": commands[task][0], "arguments": commands[task][1:]}}
-            if task in commands
-            else {}
-        )
+        | ({"command": {"program": commands[task][0], "arguments": commands[task][1:]}} if task in commands else {})
         for task in tasks
     ]
     workflow = {"specification": {"tasks": specification}, "execution": {"tasks": execution}}

@@ -42,8 +42,7 @@ def random_dag(seed):
             return mapping
         # Keep the edges that point back in one order of the names: none of those can close a cycle.
         return {
-            name: [other for other in listed if position[other] < position[name]]
-            for name, listed in mapping.items()
+            name: [other for other in listed if position[other] < position[name]] for name, listed in mapping.items()
         }
 
 

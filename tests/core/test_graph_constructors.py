@@ -24,9 +24,7 @@ def test_predecessors_and_successors_read_the_mapping_in_opposite_directions():
     assert stages(TaskGraph.from_successors(DIAMOND)) == STAGES[::-1]
 
 
-@pytest.mark.parametrize(
-    "mapping", [MappingProxyType(DIAMOND), UserDict(DIAMOND), ChainMap({"a": []}, DIAMOND)]
-)
+@pytest.mark.parametrize("mapping", [MappingProxyType(DIAMOND), UserDict(DIAMOND), ChainMap({"a": []}, DIAMOND)])
 def test_any_mapping_is_taken(mapping):
     assert TaskGraph.from_predecessors(mapping).to_predecessors() == DIAMOND
 

@@ -90,9 +90,7 @@ def test_unknown_names_come_with_the_task_and_close_matches():
     ]
     assert [problem.close_matches for problem in error.problems] == [("fetch_all",), ("fetch_all",), ()]
     first, second, third = str(error).splitlines()
-    assert first == (
-        "Unknown dependency: load -> fetch; fetch is not in the graph; did you mean fetch_all?"
-    )
+    assert first == ("Unknown dependency: load -> fetch; fetch is not in the graph; did you mean fetch_all?")
     assert second.endswith("did you mean fetch_all?")
     assert third == "Unknown dependency: load -> 3; 3 is not in the graph"
 
@@ -110,9 +108,7 @@ def test_duplicates_are_reported_with_their_number_in_order():
     error = problem_of(graph)
     assert isinstance(error, DuplicateTaskError)
     assert [(problem.name, problem.count) for problem in error.problems] == [("b", 3), ("a", 2)]
-    assert str(error).splitlines()[0] == (
-        "Duplicate task name: b is listed 3 times; give each task a name of its own"
-    )
+    assert str(error).splitlines()[0] == ("Duplicate task name: b is listed 3 times; give each task a name of its own")
     assert "a is listed twice" in str(error)
 
 

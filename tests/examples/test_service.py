@@ -182,9 +182,7 @@ def test_the_last_task_can_fail_too(on_asyncio, monkeypatch):
     on_asyncio(in_time(main()))
 
 
-@pytest.mark.parametrize(
-    "query", ["", "user=1", "user=x&item=1", "user=1&item=1&wait=nan", "user=1&item=1&wait=11"]
-)
+@pytest.mark.parametrize("query", ["", "user=1", "user=x&item=1", "user=1&item=1&wait=nan", "user=1&item=1&wait=11"])
 def test_a_bad_query_gives_400_and_runs_nothing(on_asyncio, query, monkeypatch):
     async def main():
         async with client_of(service.create_app()) as client:

@@ -189,9 +189,7 @@ def test_a_package_and_its_own_modules_are_no_cycle_without_an_import_of_the_pac
     assert imports_of(tmp_path, files) == {"pkg": {"pkg.a"}, "pkg.a": {"pkg.b"}, "pkg.b": set()}
 
 
-@pytest.mark.parametrize(
-    "source", [b"def broken(:\n", b"import base\0\n", b"# coding: nonsense\nimport base\n"]
-)
+@pytest.mark.parametrize("source", [b"def broken(:\n", b"import base\0\n", b"# coding: nonsense\nimport base\n"])
 def test_a_module_that_cannot_be_parsed_has_no_imports(tmp_path, source):
     write(tmp_path, {"base.py": ""})
     (tmp_path / "odd.py").write_bytes(source)

@@ -270,9 +270,7 @@ def test_a_converted_graph_can_be_converted_back(kind):
 def test_what_is_no_graph_of_ours_is_not_converted_back():
     result = object()
     assert backend.convert_to_nx(result) is result
-    assert set(backend.convert_to_nx(TaskGraph.from_predecessors({"b": ["a"], "a": []})).edges) == {
-        ("a", "b")
-    }
+    assert set(backend.convert_to_nx(TaskGraph.from_predecessors({"b": ["a"], "a": []})).edges) == {("a", "b")}
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda graph: pickle.loads(pickle.dumps(graph))])

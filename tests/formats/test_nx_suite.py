@@ -49,9 +49,7 @@ def test_networkx_tests_of_dags_and_cycles_pass_through_the_backend(tmp_path):
         pytest.importorskip(needed, reason=f"networkx's tests of a backend need {needed}")
     (tmp_path / "counting_plugin.py").write_text(_COUNTING_PLUGIN, encoding="utf-8")
     # It runs in a folder of its own, where this project's pytest settings do not apply.
-    environment = {
-        key: value for key, value in os.environ.items() if not key.startswith(("NETWORKX_", "PYTEST_"))
-    }
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("NETWORKX_", "PYTEST_"))}
     environment |= {
         "NETWORKX_TEST_BACKEND": "penstock",
         "NETWORKX_FALLBACK_TO_NX": "True",
@@ -60,9 +58,7 @@ def test_networkx_tests_of_dags_and_cycles_pass_through_the_backend(tmp_path):
     }
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
     command += ["-p", "counting_plugin", "--junitxml=report.xml", "--pyargs", *MODULES]
-    result = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-5000:]
 
     suite = ElementTree.parse(tmp_path / "report.xml").getroot()[0]

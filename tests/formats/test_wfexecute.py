@@ -79,9 +79,7 @@ def test_standard_input_is_empty_and_output_is_dropped(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_failed_program_tells_its_exit_code_and_the_end_of_its_errors(
-    on_loop: Runner, tmp_path: Path
-) -> None:
+def test_a_failed_program_tells_its_exit_code_and_the_end_of_its_errors(on_loop: Runner, tmp_path: Path) -> None:
     text = "import sys; sys.stderr.write('first line' + 'x' * 100_000 + 'last line\\n'); sys.exit(7)"
     message = failure(on_loop, script(text, folder=tmp_path))
     assert f"program {sys.executable!r} exited with code 7: ...xxx" in message
@@ -107,9 +105,7 @@ def test_a_program_ended_by_a_signal_names_it(on_loop: Runner, tmp_path: Path) -
 def test_a_program_that_is_not_there_is_named_with_the_remedy(on_loop: Runner, tmp_path: Path) -> None:
     message = failure(on_loop, command("no-such-program", folder=tmp_path))
     assert "'no-such-program' was not found on PATH; install it, or replay the workflow instead" in message
-    assert "was not found in the work folder" in failure(
-        on_loop, command("./no-such-program", folder=tmp_path)
-    )
+    assert "was not found in the work folder" in failure(on_loop, command("./no-such-program", folder=tmp_path))
 
 
 def test_a_recorded_shell_script_is_called_one(on_loop: Runner, tmp_path: Path) -> None:
@@ -259,9 +255,7 @@ while True:
     on_loop(cancel_when_ready(script(START + text, folder=tmp_path), tmp_path, said_by_child=True))
 
 
-def test_cancelling_again_ends_the_grace(
-    on_loop: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cancelling_again_ends_the_grace(on_loop: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wfexecute, "GRACE_SECONDS", 50.0)
     text = """
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -272,9 +266,7 @@ signal.pause()
     assert took < 5
 
 
-def test_a_program_that_leaves_a_child_behind_does_not_hold_its_task_up(
-    on_loop: Runner, tmp_path: Path
-) -> None:
+def test_a_program_that_leaves_a_child_behind_does_not_hold_its_task_up(on_loop: Runner, tmp_path: Path) -> None:
     text = """
 if os.fork() == 0:
     ready()

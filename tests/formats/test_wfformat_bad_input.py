@@ -47,9 +47,7 @@ def test_a_file_below_a_file_gives_the_systems_reason(tmp_path: Path) -> None:
     assert "cannot be read: Not a directory" in refused(written(tmp_path, "{}") / "x.json")
 
 
-def test_a_file_without_permission_gives_the_systems_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_without_permission_gives_the_systems_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The superuser may read everything, so the refusal is played.
     def refuse(*args: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -106,9 +104,7 @@ def test_an_endless_device_ends_soon() -> None:
     assert "is a binary file" in refused("/dev/zero")
 
 
-def test_a_huge_file_is_refused_before_it_fills_the_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_huge_file_is_refused_before_it_fills_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wfformat, "MAX_DOCUMENT_BYTES", 100_000)
     assert "is larger than 100,000 bytes" in refused(written(tmp_path, b" " * 100_001))
     assert "is empty" in refused(written(tmp_path, b" " * 100_000))
@@ -196,9 +192,7 @@ TASKS, FILES, RUNS = "specification.tasks", "specification.files", "execution.ta
         (f"{RUNS}.1.command.arguments", [None], "tasks[1].command.arguments[0] is null; a text is expected"),
     ],
 )
-def test_a_wrong_value_is_named_by_its_place(
-    split_document: Document, path: str, value: object, expected: str
-) -> None:
+def test_a_wrong_value_is_named_by_its_place(split_document: Document, path: str, value: object, expected: str) -> None:
     *parents, last = [int(key) if key.isdigit() else key for key in path.split(".")]
     place: Any = split_document["workflow"]
     for key in parents:

@@ -86,9 +86,7 @@ def mutate(document: Document, random: Random) -> None:
     elif isinstance(owner, list):
         owner.append(copy.deepcopy(owner[key]))
     else:
-        owner[random.choice(["id", "name", "parents", "children", "files", "tasks", "runtime"])] = owner.pop(
-            key
-        )
+        owner[random.choice(["id", "name", "parents", "children", "files", "tasks", "runtime"])] = owner.pop(key)
 
 
 def test_no_change_of_a_document_does_worse_than_a_graph_error(

@@ -119,9 +119,7 @@ def test_ends_that_differ_are_both_dependencies(split_document: Document) -> Non
     assert set(dependencies["join"]) == {"left", "right", "make"}
 
 
-def test_without_parents_and_children_the_files_decide(
-    split_document: Document, flat_document: Document
-) -> None:
+def test_without_parents_and_children_the_files_decide(split_document: Document, flat_document: Document) -> None:
     for document, expected in ((split_document, DIAMOND), (flat_document, FLAT_DIAMOND)):
         for task in tasks_of(document):
             del task["parents"], task["children"]

@@ -62,9 +62,7 @@ def test_published_instances_pass_the_check_used_here(listed_instance: Any) -> N
     assert_is_wfformat_1_5(json.loads(listed_instance.path.read_text(encoding="utf-8")))
 
 
-def test_a_real_instance_keeps_its_specification_and_gets_measured_times(
-    listed_instance: Any, tmp_path: Path
-) -> None:
+def test_a_real_instance_keeps_its_specification_and_gets_measured_times(listed_instance: Any, tmp_path: Path) -> None:
     instance = read_wfformat(listed_instance.path)
     report = instance.graph().plan().run_sync(replay_functions(instance, 0))
     write_execution(report, tmp_path / "measured.json", instance)

@@ -156,6 +156,7 @@ def test_a_deep_chain_of_any_kind_of_body_needs_no_stack(on_loop):
 
 def test_other_work_on_the_loop_gets_its_turn_between_plain_functions(on_loop):
     """A hundred bodies of a millisecond are no single block of a tenth of a second."""
+
     async def main():
         turns = 0
         over = False

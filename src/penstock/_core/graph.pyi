@@ -5,6 +5,7 @@ from typing import Any, NoReturn, Self, final
 from _typeshed import ReadableBuffer
 
 def set_narrow_limit(limit: int) -> int: ...
+
 @final
 class Graph:
     def __new__(cls) -> Self: ...

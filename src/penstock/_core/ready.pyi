@@ -6,6 +6,7 @@ def trial(
     priority: Sequence[float] | None = None,
     remaining: Sequence[float] | None = None,
 ) -> list[int]: ...
+
 @final
 class ReadyQueue:
     def __new__(cls) -> Self: ...

@@ -79,9 +79,7 @@ def drive(
 class _Drive:
     """The run on its loop, kept where an interrupt finds it."""
 
-    def __init__(
-        self, plan: ExecutionPlan, func: Mapping[Any, Callable[[], Any]] | None, settings: Settings
-    ) -> None:
+    def __init__(self, plan: ExecutionPlan, func: Mapping[Any, Callable[[], Any]] | None, settings: Settings) -> None:
         self._plan = plan
         self._func = func
         self._settings = settings

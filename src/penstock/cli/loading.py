@@ -217,9 +217,7 @@ def kind_of(value: object) -> str:
 def _returned(source: str, function: Callable[..., Any], arguments: list[str], debug: bool) -> object:
     """Call the user's function and return its graph or plan."""
     if inspect.iscoroutinefunction(function):
-        raise BadInput(
-            f"{source} is a coroutine function; make it a plain one that returns a graph or a plan"
-        )
+        raise BadInput(f"{source} is a coroutine function; make it a plain one that returns a graph or a plan")
     positional = _positional(source, function, arguments)
     with guarded(f"{source} failed", debug):
         value = function(*positional)

@@ -65,8 +65,6 @@ def to_networkx(graph: TaskGraph) -> networkx.DiGraph[Any]:
     digraph: networkx.DiGraph[Any] = networkx.DiGraph()
     digraph.add_nodes_from(names)
     digraph.add_edges_from(
-        (names[source], name)
-        for task, name in enumerate(names)
-        for source in indices[indptr[task] : indptr[task + 1]]
+        (names[source], name) for task, name in enumerate(names) for source in indices[indptr[task] : indptr[task + 1]]
     )
     return digraph

@@ -36,9 +36,7 @@ __all__ = [
 ]
 
 #: Functions whose answer takes networkx longer than converting the graph does; the others are about even.
-_WORTH_CONVERTING = frozenset(
-    {"dag_longest_path", "dag_longest_path_length", "find_cycle", "transitive_reduction"}
-)
+_WORTH_CONVERTING = frozenset({"dag_longest_path", "dag_longest_path_length", "find_cycle", "transitive_reduction"})
 
 #: Graphs with fewer nodes are not worth it in any case.
 _SMALL = 100
@@ -109,9 +107,7 @@ def _rebuilt(graph: ConvertedGraph) -> Any:
     }
     result = kinds[graph.is_directed(), graph.is_multigraph()]()
     result.graph.update(graph.attributes)
-    result.add_nodes_from(
-        graph.names if graph.node_data is None else zip(graph.names, graph.node_data, strict=True)
-    )
+    result.add_nodes_from(graph.names if graph.node_data is None else zip(graph.names, graph.node_data, strict=True))
     result.add_edges_from(_edges(graph))
     return result
 
@@ -207,9 +203,7 @@ def dag_longest_path(
     return _longest(_adjacency(G), weight, default_weight, topo_order)[0]
 
 
-def dag_longest_path_length(
-    G: TaskGraph | ConvertedGraph, weight: Any = "weight", default_weight: Any = 1
-) -> Any:
+def dag_longest_path_length(G: TaskGraph | ConvertedGraph, weight: Any = "weight", default_weight: Any = 1) -> Any:
     """Return the sum of the weights along the longest path."""
     length = 0
     # Added one by one as networkx does; sum() rounds floats differently.

@@ -58,9 +58,7 @@ def _entry(rows: Graph, node: int, neighbor: int) -> int:
     return rows.arrays()[0][node] + rows.predecessors_of(node).index(neighbor)
 
 
-def undirected_cycle(
-    graph: Adjacency, starts: Iterator[int], orientation: str | None
-) -> list[tuple[Any, ...]]:
+def undirected_cycle(graph: Adjacency, starts: Iterator[int], orientation: str | None) -> list[tuple[Any, ...]]:
     """Return the edges of the first cycle when every edge may be followed both ways, but only once.
 
     A forest has fewer edges than nodes, so this ends soon: with the first edge to a node that was met.
@@ -102,9 +100,7 @@ def _steps(graph: Adjacency, node: int, orientation: str | None) -> Iterator[_St
             yield (names[tail], names[node], *key, "reverse"), tail, (tail, node, *key)
 
 
-def _neighbors(
-    rows: Graph, keys: list[tuple[Any, ...]] | None, node: int
-) -> Iterator[tuple[int, tuple[Any, ...]]]:
+def _neighbors(rows: Graph, keys: list[tuple[Any, ...]] | None, node: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
     row = rows.predecessors_of(node)
     if keys is None:
         yield from ((neighbor, ()) for neighbor in row)

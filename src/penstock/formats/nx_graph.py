@@ -229,9 +229,7 @@ class ConvertedGraph(Adjacency):
     # -- copies ---------------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {
-            name: getattr(self, name) for kind in (Adjacency, ConvertedGraph) for name in _plain_slots(kind)
-        }
+        state = {name: getattr(self, name) for kind in (Adjacency, ConvertedGraph) for name in _plain_slots(kind)}
         state["_original"] = self._original()
         for side in ("_successors", "_predecessors"):
             indptr, indices = state[side].arrays()
@@ -246,9 +244,7 @@ class ConvertedGraph(Adjacency):
             )
             state[side] = rows
         original = state.pop("_original")
-        self._original = (
-            _Kept(original) if original is None or state["_mark"] is None else weakref.ref(original)
-        )
+        self._original = _Kept(original) if original is None or state["_mark"] is None else weakref.ref(original)
         for name, value in state.items():
             setattr(self, name, value)
 

@@ -31,9 +31,7 @@ def topological_generations(G: TaskGraph | ConvertedGraph) -> Iterator[list[Any]
         original = G.original
         in_degree = dict(original.in_degree())
         ready = [node for node, degree in in_degree.items() if not degree]
-        yield from _live_generations(
-            original, ready, {node: degree for node, degree in in_degree.items() if degree}
-        )
+        yield from _live_generations(original, ready, {node: degree for node, degree in in_degree.items() if degree})
     else:
         yield from _generations_of_converted(G)
 

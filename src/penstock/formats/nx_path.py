@@ -16,9 +16,7 @@ class LongestPath(NamedTuple):
     weights: list[Any]
 
 
-def longest_path(
-    graph: Adjacency, order: Integers, starts: Integers, weight: Any, default_weight: Any
-) -> LongestPath:
+def longest_path(graph: Adjacency, order: Integers, starts: Integers, weight: Any, default_weight: Any) -> LongestPath:
     """Return the longest path of an acyclic graph with at least one node, whose `generations` are given."""
     if graph.in_data is None and _counts_edges(default_weight, len(starts)):
         nodes = _deepest(graph, order, starts)
@@ -26,9 +24,7 @@ def longest_path(
     return _heaviest(graph, _edge_weights(graph, weight, default_weight), order)
 
 
-def longest_path_by_order(
-    graph: Adjacency, topo_order: Iterable[Any], weight: Any, default_weight: Any
-) -> LongestPath:
+def longest_path_by_order(graph: Adjacency, topo_order: Iterable[Any], weight: Any, default_weight: Any) -> LongestPath:
     """Return the longest path as it comes out when the nodes are taken in an order given by the user."""
 
     def numbers() -> Iterator[int]:
@@ -59,9 +55,7 @@ def _deepest(graph: Adjacency, order: Integers, starts: Integers) -> list[int]:
     node = order[starts[depth - 1]]
     path = [node]
     for number in range(depth - 2, -1, -1):
-        node = next(
-            before for before in graph.predecessors.predecessors_of(node) if generation_of[before] == number
-        )
+        node = next(before for before in graph.predecessors.predecessors_of(node) if generation_of[before] == number)
         path.append(node)
     path.reverse()
     return path

@@ -73,9 +73,7 @@ def _command(command: WfCommand, folder: str) -> Callable[[], Awaitable[None]]:
 async def _run_command(command: WfCommand, folder: str) -> None:
     if any("\0" in word for word in (command.program, *command.arguments)):
         # Checked here, because uvloop would cut the word off at the null character.
-        raise TaskError(
-            f"program {command.program!r:.200} could not be started: a null character in its words"
-        )
+        raise TaskError(f"program {command.program!r:.200} could not be started: a null character in its words")
     # A file and not a pipe: a child that outlives the program would keep a pipe open, and with it the wait
     # for its end; and a program that prints much would stand still until somebody read it.
     with _error_output(command, folder) as stderr:

@@ -104,9 +104,7 @@ def edges_from_files(instance: WfInstance) -> set[tuple[str, str]]:
     return set(file_edges(instance.inputs, instance.outputs))
 
 
-def file_edges(
-    inputs: Mapping[str, Sequence[str]], outputs: Mapping[str, Sequence[str]]
-) -> Iterator[tuple[str, str]]:
+def file_edges(inputs: Mapping[str, Sequence[str]], outputs: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
     """Yield the pairs of `edges_from_files` in document order, once for each file that implies them."""
     writers: dict[str, list[str]] = {}
     for task, files in outputs.items():

@@ -25,9 +25,7 @@ _LISTS_OF_A_TASK = ("parents", "children", "inputFiles", "outputFiles")
 _SYSTEMS = {"Linux": "linux", "Darwin": "macos", "Windows": "windows"}
 
 
-def write_execution(
-    report: ExecutionReport, path: str | os.PathLike[str], instance: WfInstance | None = None
-) -> None:
+def write_execution(report: ExecutionReport, path: str | os.PathLike[str], instance: WfInstance | None = None) -> None:
     """Write `execution_document` to a file, as a whole or not at all.
 
     Raises

@@ -62,9 +62,7 @@ def record_dict(record: TaskExecutionStatistics) -> dict[str, Any]:
     found = _fields(record)
     del found["exception"]
     found["task_name"] = name
-    found["attempt_statistics"] = [
-        {**_fields(attempt), "task_name": name} for attempt in record.attempt_statistics
-    ]
+    found["attempt_statistics"] = [{**_fields(attempt), "task_name": name} for attempt in record.attempt_statistics]
     error = record.exception
     found["error_type"] = None if error is None else type(error).__name__
     if isinstance(error, DependencyFailureError):
