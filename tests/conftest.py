@@ -162,9 +162,11 @@ def run_on(factory: Callable[[], asyncio.AbstractEventLoop], main: Coroutine[Any
         return runner.run(checked())
 
 
-@pytest.fixture(params=LOOPS)
+@pytest.fixture(params=dict.fromkeys((*LOOPS, "uvloop")))
 def on_loop(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], Any]:
     """``on_loop(coroutine)`` runs it, on every kind of event loop in turn."""
+    if request.param not in LOOPS:
+        pytest.skip(f"{request.param} is not installed")
     return lambda main: run_on(LOOPS[request.param], main)
 
 

@@ -72,6 +72,8 @@ async def run(plan, body, **options):
         report.raise_for_failure()
     except penstock.RunFailed:
         pass
+    # The run began in this frame's own turn, so a traceback leads here: as with every exception that is kept.
+    del report
 
 async def cancel(plan, body):
     handle = plan.start(body)

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Hasha
 from typing import TYPE_CHECKING, Any, Protocol
 
 from penstock._core import STATE_NAMES, Dispatch, RunState
+from penstock._core.dispatch import functions_by_task
 from penstock.errors import InvalidStateError
 from penstock.graph import TaskFunction, check_function
 from penstock.report.models import ExecutionReport, RunFacts, TaskExecutionStatistics
@@ -102,20 +103,21 @@ class Run(Dispatch):
     # -- awaiting -------------------------------------------------------------------------------------------
 
     def __await__(self) -> Generator[Any, None, ExecutionReport]:
-        if not self._begun:
-            # In the caller's own turn: a small graph that does not suspend never sees the event loop.
-            self._begun = True
-            self._begin()
-        if not self.finished:
-            yield from self._wait().__await__()
-        if self.fatal is not None:
-            try:
+        try:
+            if not self._begun:
+                # In the caller's own turn: a small graph that does not suspend never sees the event loop.
+                self._begun = True
+                self._begin()
+            if not self.finished:
+                yield from self._wait().__await__()
+            if self.fatal is not None:
                 raise self.fatal
-            finally:
-                del self  # the exception refers to this frame
-        if self._cancelled:
-            raise asyncio.CancelledError("the run was cancelled")
-        return self.report()
+            if self._cancelled:
+                raise asyncio.CancelledError("the run was cancelled")
+            return self.report()
+        finally:
+            # The frame of a body that raised refers to this one, and the run to the exception.
+            del self
 
     async def _wait(self) -> None:
         cancelled: asyncio.CancelledError | None = None
@@ -397,9 +399,12 @@ def _bodies(plan: ExecutionPlan, func: Callable[[Any], Any] | Mapping[Any, TaskF
 
 def bodies_of(plan: ExecutionPlan, functions: Mapping[Any, TaskFunction]) -> Bodies:
     """Put the functions of a mapping into the order of the tasks; further ones are ignored."""
+    names = plan._compiled.graph.names
+    if type(functions) is dict and (by_task := functions_by_task(names, functions)) is not None:
+        return by_task, None, None
     found: list[Any] = []
     missing: list[Hashable] = []
-    for name in plan.names:
+    for name in names:
         function = functions.get(name)
         if function is None:
             missing.append(name)
@@ -422,7 +427,7 @@ def own_bodies(plan: ExecutionPlan) -> Bodies:
             "the graph has no functions: give them with add_task(name, func), or what to call with "
             "plan.run(func), where func is a function of the name or a mapping of names to functions"
         )
-    return bodies_of(plan, plan.functions)
+    return bodies_of(plan, plan._functions)
 
 
 def run_on_own_loop(main: Callable[[], Awaitable[ExecutionReport]], instead: str) -> ExecutionReport:

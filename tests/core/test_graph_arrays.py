@@ -290,6 +290,10 @@ READERS = {
     "transposed": lambda graph: graph._core.transposed(),
     "arrays": lambda graph: graph._core.arrays(),
     "copy": lambda graph: graph._core.copy(),
+    "restricted": lambda graph: graph._core.restricted([3, 4, 5]),
+    "generations": lambda graph: graph._core.generations(),
+    "find_cycle": lambda graph: graph._core.find_cycle([3]),
+    "reduced": lambda graph: graph._core.reduced(array.array("i", range(1000))),
 }
 
 
@@ -313,6 +317,34 @@ def test_a_plan_survives_arrays_that_change_under_it(spoiler):
     for read in (lambda: [stage.wait_for_tasks for stage in plan.stages], lambda: pickle.dumps(plan)):
         with pytest.raises(ValueError, match=PLACE):
             read()
+
+
+@pytest.mark.parametrize("spoiler", SPOILERS)
+@pytest.mark.parametrize("keep", ["all", "none"])
+def test_results_are_passed_along_no_edges_that_changed_under_the_plan(spoiler, keep):
+    indptr, indices = chain_arrays(50)
+    plan = TaskGraph.from_arrays(indptr, indices).plan()
+    SPOILERS[spoiler](indptr, indices)
+    with pytest.raises(ValueError, match=PLACE):
+        plan.run_sync(lambda *arguments: 1, pass_results=True, keep_results=keep)
+
+
+@pytest.mark.parametrize("spoiler", SPOILERS)
+@pytest.mark.parametrize("keep", ["all", "none"])
+def test_not_even_while_the_run_goes_on(spoiler, keep):
+    indptr, indices = chain_arrays(50)
+    plan = TaskGraph.from_arrays(indptr, indices).plan()
+
+    def body(name, *results):
+        if name == 1:
+            SPOILERS[spoiler](indptr, indices)
+        return name
+
+    try:
+        report = plan.run_sync(body, pass_results=True, keep_results=keep)
+    except ValueError:
+        return
+    assert report.failed_tasks
 
 
 def test_arrays_changed_to_another_good_graph_are_planned_as_they_are_now():

@@ -43,6 +43,7 @@ cdef class Dispatch(Owner):
     cdef int crash(self, object error) except -1
     cdef bint runs_later(self, int32_t position) noexcept
     cdef PyObject *call_body(self, int32_t position) noexcept
+    cdef void look_ahead(self, list column) noexcept
     cdef PyObject *call_with_name(self, int32_t task) noexcept
     cdef PyObject *as_coroutine(self, PyObject *value) noexcept
     cdef PyObject *call_with_results(self, int32_t task) noexcept

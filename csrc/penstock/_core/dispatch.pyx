@@ -24,7 +24,9 @@ starting another one.  So the state is changed before calling out and read again
 import asyncio
 import contextvars
 
-from cpython.object cimport PyObject
+from cpython.exc cimport PyErr_SetString
+from cpython.dict cimport PyDict_GetItemWithError, PyDict_Next
+from cpython.object cimport PyCallable_Check, PyObject
 from cpython.list cimport PyList_GET_ITEM
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
@@ -94,6 +96,29 @@ def monotonic():
     return ps_monotonic()
 
 
+def functions_by_task(object names, dict functions):
+    """The functions of the names, in their order; None if one is missing or cannot be called.
+
+    A dict that was made in the order of the names, of the very same objects, is walked through; only where it
+    differs are names looked up.  Called once per run that is given a mapping.
+    """
+    cdef list found = []
+    cdef Py_ssize_t place = 0
+    cdef PyObject *key = NULL
+    cdef PyObject *function = NULL
+    cdef bint in_step = True
+    for name in names:
+        if in_step:
+            in_step = PyDict_Next(functions, &place, &key, &function) and key == <PyObject *> name
+        if not in_step:
+            # Looking up may run code of the names, which may change the dict: no more walking from here on.
+            function = PyDict_GetItemWithError(functions, name)
+        if function == NULL or not PyCallable_Check(<object> function):
+            return None
+        found.append(<object> function)
+    return found
+
+
 cdef class Dispatch(Owner):
     """Drives one run of a plan on one event loop.
 
@@ -138,6 +163,8 @@ cdef class Dispatch(Owner):
         self.run_context = contextvars.copy_context()
         self.values = [UNSET] * core.plan.n
         self.pass_results = pass_results
+        if pass_results:
+            core.plan.graph.trust()
         self.keeps_all = keep is None
         if not self.keeps_all:
             self.choose_values(keep)
@@ -292,19 +319,23 @@ cdef class Dispatch(Owner):
         if self.pass_results:
             return self.call_with_results(task)
         if self.functions is not None:
+            self.look_ahead(self.functions)
             return PyObject_CallNoArgs(PyList_GET_ITEM(self.functions, task))
         return self.call_with_name(task)
 
-    cdef PyObject *call_with_name(self, int32_t task) noexcept:
+    cdef void look_ahead(self, list column) noexcept:
+        """Have the functions or names needed soon on their way; they lie wherever they were made."""
         cdef ReadyQueue queue = self.core.queue
         cdef int32_t soon
+        if queue.count > 16 and not queue.by_priority:
+            soon = self.core.plan.task_at[queue.items[(queue.head + 16) & (queue.room - 1)]]
+            PS_PREFETCH(PyList_GET_ITEM_ADDRESS(<PyObject *> column, soon))
+            soon = self.core.plan.task_at[queue.items[(queue.head + 8) & (queue.room - 1)]]
+            PS_PREFETCH(PyList_GET_ITEM(column, soon))
+
+    cdef PyObject *call_with_name(self, int32_t task) noexcept:
         if type(self.names) is list:
-            if queue.count > 16 and not queue.by_priority:
-                # Names lie wherever they were made: have the next ones on their way.
-                soon = self.core.plan.task_at[queue.items[(queue.head + 16) & (queue.room - 1)]]
-                PS_PREFETCH(PyList_GET_ITEM_ADDRESS(<PyObject *> self.names, soon))
-                soon = self.core.plan.task_at[queue.items[(queue.head + 8) & (queue.room - 1)]]
-                PS_PREFETCH(PyList_GET_ITEM(self.names, soon))
+            self.look_ahead(<list> self.names)
             return PyObject_CallOneArg(<PyObject *> self.function, PyList_GET_ITEM(self.names, task))
         number = <object> task
         return PyObject_CallOneArg(<PyObject *> self.function, <PyObject *> number)
@@ -319,6 +350,9 @@ cdef class Dispatch(Owner):
         cdef int64_t first = ps_row_start(&graph.rows, task), last = ps_row_start(&graph.rows, task + 1), e
         cdef size_t count = 0
         cdef object name = None
+        if not graph.row_is_sound(task):
+            PyErr_SetString(ValueError, "indptr or indices were changed while a plan of them was in use")
+            return NULL
         if last - first > 14:
             arguments = <PyObject **> ps_alloc(last - first + 2, sizeof(PyObject *))
             if arguments == NULL:
@@ -382,6 +416,8 @@ cdef class Dispatch(Owner):
         cdef Graph graph = self.core.plan.graph
         cdef int32_t task = self.core.plan.task_at[position], source
         cdef int64_t e
+        if not graph.row_is_sound(task):
+            return 0  # the values are let go when the run is over
         for e in range(ps_row_start(&graph.rows, task), ps_row_start(&graph.rows, task + 1)):
             source = self.core.plan.position_of[graph.rows.indices[e]]
             self.uses_left[source] -= 1

@@ -37,6 +37,7 @@ cdef class Graph:
     cdef int set_names(self, object names, int64_t n) except -1
     cdef int check(self, object source) except -1
     cdef int trust(self) except -1
+    cdef bint row_is_sound(self, int64_t row) noexcept
     cdef int fill_from_ends(self, int32_t *ends, Py_ssize_t m, int64_t n, int64_t n_listed) except -1
     cdef int add_stray(self, int32_t source, int32_t target) except -1
     cdef Graph reversed_rows(self, int64_t n_listed)

@@ -277,6 +277,20 @@ cdef class Graph:
             self.check(self.borrowed[1])
         return 0
 
+    cdef bint row_is_sound(self, int64_t row) noexcept:
+        """Is one row of borrowed arrays still what was checked?  For readers of single rows."""
+        cdef int64_t start, end, e
+        if self.borrowed is None:
+            return True
+        start = ps_row_start(&self.rows, row)
+        end = ps_row_start(&self.rows, row + 1)
+        if not 0 <= start <= end <= self.rows.m:
+            return False
+        for e in range(start, end):
+            if not 0 <= self.rows.indices[e] < self.rows.n:
+                return False
+        return True
+
     cdef int set_names(self, object names, int64_t n) except -1:
         if names is None:
             self.name_list = None
@@ -691,17 +705,11 @@ cdef class Graph:
         """Indices of the tasks that one depends on, in the order given; for a graph that is settled."""
         cdef int64_t e
         cdef int row = as_index(task, self.rows.n)
-        cdef int64_t start, end
-        cdef list found
         self.make_distinct()
-        start = ps_row_start(&self.rows, row)
-        end = ps_row_start(&self.rows, row + 1)
-        if self.borrowed is not None and not 0 <= start <= end <= self.rows.m:
+        if not self.row_is_sound(row):
             self.trust()
-        found = [self.rows.indices[e] for e in range(start, end)]
-        if self.borrowed is not None and found and not 0 <= min(found) <= max(found) < self.rows.n:
-            self.trust()
-        return found
+        return [self.rows.indices[e]
+                for e in range(ps_row_start(&self.rows, row), ps_row_start(&self.rows, row + 1))]
 
     def rows_of_names(self):
         """One list of predecessors' names per task; needs a graph that settles."""
@@ -765,7 +773,7 @@ cdef class Graph:
         cdef int64_t n = self.rows.n, e, m = 0, before = -1
         cdef int32_t number = 0
         cdef int32_t *renumbered
-        self.settle()
+        self.need_sound()
         self.make_distinct()
         renumbered = <int32_t *> ps_alloc(n, sizeof(int32_t))
         if renumbered == NULL:
@@ -932,7 +940,7 @@ cdef class Graph:
 
     cdef int need_sound(self) except -1:
         """Make sure that every entry of a row is a row, before C code indexes with it."""
-        if self.settle() == 0 or self.name_list is not None and len(self.name_list) != self.rows.n:
+        if self.settle() == 0 or self.unlisted():
             raise ValueError("the graph has duplicate or unlisted names; see Graph.duplicates and Graph.unlisted")
         self.trust()
         return 0

@@ -2,9 +2,12 @@
 
 from libc.stdint cimport int32_t, int64_t
 
+cimport cython
+
 from penstock._core.graph cimport Graph
 
 
+@cython.final
 cdef class Plan:
     cdef readonly Graph graph            # names and predecessors, frozen from now on
     cdef readonly Py_ssize_t n
@@ -23,6 +26,12 @@ cdef class Plan:
     cdef Py_ssize_t parallelism          # -1 until asked for
 
     cdef int allocate(self) except -1
-    cdef int64_t successor_from(self, Py_ssize_t position) noexcept nogil
+    cdef int need_stages(self) except -1
     cdef int need_stages(self) except -1
     cdef int longest_path(self, double *weight, list path, double *length) except -1
+
+    # Inline, as all that a run asks several times for each task: a call into another module costs as much again.
+    cdef inline int64_t successor_from(self, Py_ssize_t position) noexcept nogil:
+        if self.wide:
+            return (<int64_t *> self.successor_start)[position]
+        return (<int32_t *> self.successor_start)[position]

@@ -143,11 +143,6 @@ cdef class Plan:
             ps_free(stage_start)
         return 0
 
-    cdef int64_t successor_from(self, Py_ssize_t position) noexcept nogil:
-        if self.wide:
-            return (<int64_t *> self.successor_start)[position]
-        return (<int32_t *> self.successor_start)[position]
-
     # -- views ------------------------------------------------------------------------------------------
 
     @property

@@ -79,31 +79,6 @@ cdef class ReadyQueue:
         self.head = 0
         return 0
 
-    cdef int push(self, int32_t position) except -1:
-        if self.count == self.room:
-            self.reserve(2 * self.room)
-        if self.by_priority:
-            self.items[self.count] = position
-            self.count += 1
-            self.sift_up(self.count - 1)
-        else:
-            self.items[(self.head + self.count) & (self.room - 1)] = position
-            self.count += 1
-        return 0
-
-    cdef int32_t pop(self) noexcept nogil:
-        """Take the next position; the caller has seen that there is one."""
-        cdef int32_t first
-        self.count -= 1
-        if not self.by_priority:
-            first = self.items[self.head]
-            self.head = (self.head + 1) & (self.room - 1)
-            return first
-        first = self.items[0]
-        self.items[0] = self.items[self.count]
-        self.sift_down(0)
-        return first
-
     cdef bint before(self, int32_t a, int32_t b) noexcept nogil:
         if self.priority != NULL and self.priority[a] != self.priority[b]:
             return self.priority[a] > self.priority[b]

@@ -2,10 +2,13 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
+cimport cython
+
 from penstock._core.plan cimport Plan
 from penstock._core.ready cimport ReadyQueue
 
 
+@cython.final
 cdef class RunState:
     cdef readonly Plan plan
     cdef readonly ReadyQueue queue
@@ -30,5 +33,9 @@ cdef class RunState:
     cdef int release_successors(self, int32_t position) except -1
     cdef int skip_descendants(self, int32_t position) except -1
     cdef int need_causes(self) except -1
-    cdef void move(self, int32_t position, uint8_t state) noexcept nogil
     cdef int enqueue_sources(self) except -1
+
+    cdef inline void move(self, int32_t position, uint8_t state) noexcept nogil:
+        self.counts[self.state[position]] -= 1
+        self.state[position] = state
+        self.counts[state] += 1

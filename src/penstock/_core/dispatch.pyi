@@ -13,6 +13,9 @@ class Unset: ...
 UNSET: Final[Unset]
 
 def monotonic() -> float: ...
+def functions_by_task(
+    names: list[Any] | range, functions: dict[Any, Callable[..., Any]]
+) -> list[Callable[..., Any]] | None: ...
 
 @disjoint_base
 class Dispatch(Owner):
