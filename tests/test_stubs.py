@@ -13,6 +13,7 @@ pytest.importorskip("mypy")
 
 ROOT = Path(__file__).resolve().parents[1]
 INSTALLED = Path(penstock._core.__file__).parent
+CONFIGURATION = ROOT / "pyproject.toml"
 ALLOWED = Path(__file__).with_name("stubtest_allowlist.txt")
 
 pytestmark = pytest.mark.timeout(300)
@@ -32,12 +33,12 @@ def test_every_compiled_module_has_a_stub():
 
 def test_the_stubs_agree_with_the_compiled_modules(tmp_path):
     modules = [f"penstock._core.{path.stem}" for path in INSTALLED.glob("*.pyi")]
-    ended = run("mypy.stubtest", *modules, "--allowlist", str(ALLOWED), "--ignore-unused-allowlist", folder=tmp_path)
+    options = ["--allowlist", str(ALLOWED), "--ignore-unused-allowlist", "--mypy-config-file", str(CONFIGURATION)]
+    ended = run("mypy.stubtest", *modules, *options, folder=tmp_path)
     assert ended.returncode == 0, ended.stdout
 
 
 def test_the_sources_are_clean_under_mypy_strict(tmp_path):
-    configuration = ROOT / "pyproject.toml"
     # The folder of results is written elsewhere, so that a checkout stays as it is.
-    ended = run("mypy", "--config-file", str(configuration), "--cache-dir", str(tmp_path), folder=ROOT)
+    ended = run("mypy", "--config-file", str(CONFIGURATION), "--cache-dir", str(tmp_path), folder=ROOT)
     assert ended.returncode == 0, ended.stdout
