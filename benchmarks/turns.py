@@ -12,6 +12,7 @@ import gc
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence, Sized
+from functools import cache
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -57,6 +58,11 @@ def runner_of(peer: Any, mapping: Mapping[str, Sequence[str]], function: Any, **
     return Contender(peer.label, lambda: peer.build(mapping), run, **options)
 
 
+def bare_runner_of(peer: Any, mapping: Mapping[str, Sequence[str]], function: Any, **options: Any) -> Contender:
+    """Return the contender that runs a graph of functions without arguments, built once for all turns."""
+    return Contender(peer.label, cache(lambda: peer.build_bare(mapping, function)), peer.run_bare, **options)
+
+
 def take_turns(
     contenders: Sequence[Contender], rounds: int, n: int | None = None, clock: Callable[[], float] = CLOCKS["wall"]
 ) -> Times:
@@ -66,8 +72,7 @@ def take_turns(
     """
     times: Times = {contender.label: [] for contender in contenders}
     for number in range(rounds):
-        start = number % len(contenders)
-        for contender in (*contenders[start:], *contenders[:start]):
+        for contender in rotated(contenders, number):
             took, result = turn(contender, clock)
             times[contender.label].append(took / contender.repeats)
             if number == 0 and n is not None:
@@ -76,27 +81,41 @@ def take_turns(
     return times
 
 
+def rotated(contenders: Sequence[Contender], number: int) -> Sequence[Contender]:
+    """Return the contenders in the order of one round."""
+    start = number % len(contenders)
+    return [*contenders[start:], *contenders[:start]]
+
+
 def turn(contender: Contender, clock: Callable[[], float] = CLOCKS["wall"]) -> tuple[float, Any]:
     """Return the seconds that all runs of one turn took, and the last result."""
     prepared = contender.prepare()
     gc.collect()
-    repeats = range(contender.repeats)
-    if not inspect.iscoroutinefunction(contender.run):
-        run = contender.run
+    with asyncio.Runner(loop_factory=LOOPS[contender.loop]) as runner:
+        return all_runs(contender, runner.run, prepared, clock)
+
+
+def all_runs(
+    contender: Contender,
+    on_loop: Callable[..., Any],
+    prepared: Any,
+    clock: Callable[[], float] = CLOCKS["wall"],
+) -> tuple[float, Any]:
+    """Do what `turn` does on an event loop that is there already, where ``on_loop`` runs a coroutine."""
+    run, repeats = contender.run, range(contender.repeats)
+    if not inspect.iscoroutinefunction(run):
         began = clock()
         for _ in repeats:
             result = run(prepared)
         return clock() - began, result
 
-    async def all_runs() -> tuple[float, Any]:
-        run = contender.run
+    async def awaited() -> tuple[float, Any]:
         began = clock()
         for _ in repeats:
             result = await run(prepared)
         return clock() - began, result
 
-    with asyncio.Runner(loop_factory=LOOPS[contender.loop]) as runner:
-        return runner.run(all_runs())
+    return on_loop(awaited())
 
 
 def assert_complete(label: str, result: Any, n: int) -> None:

@@ -24,10 +24,15 @@ def run(names, function):
     return results
 
 
-def run_bare(names, function):
+def build_bare(mapping, function):
+    return len(mapping), function
+
+
+def run_bare(built):
     """Do the same with a function that takes no arguments."""
+    n, function = built
     results = []
-    for _ in names:
+    for _ in range(n):
         coroutine = function()
         try:
             coroutine.send(None)

@@ -16,9 +16,14 @@ async def run(names, function):
     return results
 
 
-async def run_bare(names, function):
+def build_bare(mapping, function):
+    return len(mapping), function
+
+
+async def run_bare(built):
     """Do the same with a function that takes no arguments."""
-    results = [None] * len(names)
-    for i in range(len(names)):
+    n, function = built
+    results = [None] * n
+    for i in range(n):
         results[i] = await function()
     return results

@@ -10,7 +10,6 @@ label = "Hamilton"
 missing = None if find_spec("hamilton") else "Hamilton is not installed (pip install apache-hamilton)"
 takes = "functions"
 most = 10**3
-deep = False
 
 
 class Flow:

@@ -25,16 +25,25 @@ def build_csr(indptr, indices):
 csr_facts = facts
 
 
-def build_with_functions(mapping, function):
-    """Plan a graph whose tasks bring their function, which takes no arguments, along."""
+async def run(built, function, **options):
+    return await results_of(built[1].run(function, **options))
+
+
+def build_bare(mapping, function):
+    """Plan a graph whose tasks have their function, which takes no arguments, from the start."""
     graph = penstock.TaskGraph()
     for name, dependencies in mapping.items():
         graph.add_task(name, function, dependencies)
-    return graph, graph.plan()
+    plan = graph.plan()
+    plan.run_sync()  # the first run puts the functions in order
+    return plan
 
 
-async def run(built, function=None, **options):
-    _, plan = built
-    report = await plan.run(function, **options)
+async def run_bare(plan):
+    return await results_of(plan.run())
+
+
+async def results_of(run):
+    report = await run
     assert report.execution_state == "completed", report.summary()
     return report.results

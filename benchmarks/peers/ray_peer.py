@@ -2,11 +2,12 @@
 
 import os
 from importlib.util import find_spec
+from pathlib import Path
 
 label = "Ray"
 missing = None if find_spec("ray") else "Ray is not installed (pip install ray)"
 takes = "functions"
-most = 10**3
+most = 10**2
 
 
 def build(mapping):
@@ -14,7 +15,9 @@ def build(mapping):
 
     if not ray.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
+        # The workers import the functions from here.
+        environment = {"env_vars": {"PYTHONPATH": str(Path(__file__).parents[1])}}
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level="error", runtime_env=environment)
     return mapping
 
 

@@ -30,7 +30,8 @@ from __future__ import annotations
 
 import difflib
 import graphlib
-from collections.abc import Hashable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -64,7 +65,12 @@ MAX_NAMES_SHOWN = 20
 
 def shown(name: object) -> str:
     """Return a task's name as messages print it: text as it is, anything else as its ``repr``."""
-    return name if type(name) is str else repr(name)
+    if type(name) is str:
+        return name
+    try:
+        return repr(name)
+    except Exception as error:
+        return f"<{type(name).__name__} object whose repr raises {type(error).__name__}>"
 
 
 def shown_list(names: Sequence[object]) -> str:
@@ -253,7 +259,7 @@ class DependencyFailureError(TaskError):
     root_cause : BaseException or None
         The exception that began it, the very object the failing task raised.
     path : tuple
-        The names from the task that failed first to this one.
+        The names from the task that failed first to this one; put together when it is asked for.
     """
 
     def __init__(
@@ -266,8 +272,30 @@ class DependencyFailureError(TaskError):
         super().__init__(message)
         self.failed_dependencies = list(failed_dependencies or ())
         self.root_cause = root_cause
-        self.path = tuple(path)
+        self._path = tuple(path)
+        # Below a failure at the top of a long chain every path is long, and few are looked at: a report sets this
+        # instead, to what yields the names from here up to the root.
+        self._upwards: Callable[[], Iterator[Hashable]] | None = None
+        #: The first name of the path.
+        self.root_name: Hashable = self._path[0] if self._path else None
         self.__cause__ = root_cause
+
+    @property
+    def path(self) -> tuple[Hashable, ...]:
+        """The names from the task that failed first to this one."""
+        if self._upwards is not None:
+            self._path, self._upwards = tuple(self._upwards())[::-1], None
+        return self._path
+
+    def last_of_path(self, most: int) -> tuple[Hashable, ...]:
+        """Return the end of `path`, at most so many names, without putting together the rest."""
+        if self._upwards is None:
+            return self._path[-most:]
+        return tuple(itertools.islice(self._upwards(), most))[::-1]
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        self.path  # noqa: B018  what yields it cannot be pickled
+        return super().__reduce__()
 
 
 class TaskCancelledError(TaskError):
@@ -327,7 +355,7 @@ class RunFailed(SchedulerError, ExceptionGroup[Exception]):
     Attributes
     ----------
     report : ExecutionReport or None
-        The report of the run.
+        The report of the run; None after pickling, because a report stays in its process.
     """
 
     report: ExecutionReport | None
@@ -346,7 +374,7 @@ class RunFailed(SchedulerError, ExceptionGroup[Exception]):
         return RunFailed(self.message, excs, self.report)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.message, list(self.exceptions), self.report)
+        return type(self), (self.message, list(self.exceptions))
 
 
 class InvalidStateError(SchedulerError, RuntimeError):

@@ -13,6 +13,7 @@ import math
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Hashable, Iterable, Mapping
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Protocol
 
 from penstock._core import STATE_NAMES, Dispatch, RunState
@@ -89,7 +90,7 @@ class Run(Dispatch):
         self._epoch = time.time()
         self._final: ExecutionReport | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._callbacks: list[Callable[[Run], object]] | None = None
+        self._callbacks: list[tuple[Callable[[Run], object], Context]] | None = None
         self._progress: Progress | None = None
         self._progress_timer: asyncio.TimerHandle | None = None
         self._watchers: list[asyncio.Future[None]] | None = None
@@ -138,17 +139,30 @@ class Run(Dispatch):
                 cancelled = None  # the exception refers to this frame
 
     async def __aiter__(self) -> AsyncIterator[TaskExecutionStatistics]:
-        """Yield the record of each task that ended or was skipped, in the order of ending."""
+        """Yield the record of each task that ended or was skipped, in the order of ending.
+
+        Leaving the iteration, or being cancelled in it, does not disturb the run.
+
+        Raises
+        ------
+        KeyboardInterrupt, SystemExit
+            A task raised it; raised after the last record.
+        """
         seen = 0
         self._watch()
         while True:
-            ended = self.core.completion_order[seen:]
+            ended = self.core.ended_since(seen)
             report = self._snapshot_view() if ended else None
             for position in ended:
                 assert report is not None
                 yield report.record_at(position)
             seen += len(ended)
             if self.finished and seen == self.core.n_finished:
+                if self.fatal is not None:
+                    try:
+                        raise self.fatal
+                    finally:
+                        del self, report  # as in `__await__`
                 return
             if not ended:
                 await self._next_slice()
@@ -176,13 +190,17 @@ class Run(Dispatch):
                     watcher.set_result(None)
 
     def add_done_callback(self, callback: Callable[[Run], object]) -> None:
-        """Have ``callback(run)`` called by the event loop once the run has ended, however it did."""
+        """Have ``callback(run)`` called by the event loop once the run has ended, however it did.
+
+        It is called in the context variables of the caller of this method.
+        """
+        context = copy_context()
         if self.finished:
-            self._loop.call_soon(callback, self)
+            self._loop.call_soon(callback, self, context=context)
         elif self._callbacks is None:
-            self._callbacks = [callback]
+            self._callbacks = [(callback, context)]
         else:
-            self._callbacks.append(callback)
+            self._callbacks.append((callback, context))
 
     # -- what any thread may call -----------------------------------------------------------------------------
 
@@ -278,8 +296,8 @@ class Run(Dispatch):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
         if self._callbacks is not None:
-            for callback in self._callbacks:
-                self._loop.call_soon(callback, self)
+            for callback, context in self._callbacks:
+                self._loop.call_soon(callback, self, context=context)
             self._callbacks = None
         self.progressed()
 
@@ -337,7 +355,7 @@ def create_run(
         ) from None
     functions, function, missing = _bodies(plan, func)
     run = Run(
-        RunState(plan._compiled, max_concurrency or 0),
+        RunState(plan._compiled, min(max_concurrency or 0, plan.total_tasks)),
         loop,
         functions,
         function,

@@ -109,6 +109,16 @@ class TaskGraph:
         self._planned: Plan | bool | None = None
         self._successors: Graph | None = None
 
+    def __copy__(self) -> TaskGraph:
+        """Return a graph of its own with the same tasks and functions."""
+        with self._lock:
+            other = type(self)._of(self._core.copy())
+            other._functions.update(self._functions)
+            return other
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a TaskGraph cannot be pickled; pickle its plan, graph.plan(), or graph.to_predecessors()")
+
     @classmethod
     def _of(cls, core: Graph) -> TaskGraph:
         self = cls.__new__(cls)

@@ -38,8 +38,11 @@ __all__ = ["ExecutionPlan", "ExecutionPlanner", "ExecutionStage"]
 #: So many cycles are named, one per strongly connected component; the rest are counted.
 MAX_CYCLES = 20
 
-#: So many unknown names get a look for similar ones, which costs a comparison with every task.
+#: So many unknown names get a look for similar ones.
 MAX_HINTS = 20
+
+#: Each look compares the name with every task, at some microseconds apiece; all looks together are allowed so many.
+MAX_COMPARISONS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -477,7 +480,8 @@ def find_problems(core: Graph) -> GraphError:
         listed = list(core.names)
         # A name missing in many places is looked up once.
         missing = dict.fromkeys(name for _, name in unlisted)
-        hints = {name: close_matches(name, listed) for name in list(missing)[:MAX_HINTS]}
+        looks = min(MAX_HINTS, MAX_COMPARISONS // max(1, len(listed)))
+        hints = {name: close_matches(name, listed) for name in list(missing)[:looks]}
         problems += [UnknownDependencyError(task, name, hints.get(name, ())) for task, name in unlisted]
     whole = core if core.settled and not any(isinstance(p, DuplicateTaskError) for p in problems) else core.merged()
     problems += find_cycles(whole)

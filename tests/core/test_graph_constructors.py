@@ -1,5 +1,7 @@
 """Every way to describe a graph, and what each refuses."""
 
+import copy
+import pickle
 from collections import ChainMap, UserDict, UserList, deque
 from types import MappingProxyType
 
@@ -330,5 +332,32 @@ def test_a_core_graph_cannot_be_pickled_and_is_not_changed_under_a_plan():
     graph.plan()
     with pytest.raises(RuntimeError, match="change a copy"):
         graph._core.add("z", [])
-    with pytest.raises(TypeError, match="pickle the TaskGraph or its plan"):
+    with pytest.raises(TypeError, match="pickle the plan of the TaskGraph"):
         pickle.dumps(Graph())
+
+
+def test_a_copy_of_a_graph_is_changed_alone():
+    graph = TaskGraph()
+    graph.add_task("a", str)
+    graph.add_task("b", depends_on=["later"])
+    for planned in (False, True):
+        if planned:
+            graph.add_task("later")
+            graph.plan()
+        names = list(graph.names)
+        other = copy.copy(graph)
+        assert list(other.names) == names
+        other.add_task("c", int, ["a"])
+        assert list(graph.names) == names
+        assert list(other.names) == [*names, "c"]
+        assert dict(graph.functions) == {"a": str}
+        assert dict(other.functions) == {"a": str, "c": int}
+    graph.add_task("d", depends_on=["b"])
+    assert graph.dependents_of("b") == ("d",)
+    assert "d" not in other
+
+
+def test_a_graph_that_is_pickled_says_what_can_be():
+    for attempt in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError, match=r"TaskGraph cannot be pickled; pickle its plan, graph\.plan\(\)"):
+            attempt(TaskGraph.from_predecessors(DIAMOND))

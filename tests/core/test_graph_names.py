@@ -1,9 +1,12 @@
 """Names are any hashable objects, also hostile ones; a failure leaves the graph whole."""
 
+import array
 import contextlib
 import enum
 import math
 import threading
+import time
+from fractions import Fraction
 
 import pytest
 
@@ -294,3 +297,18 @@ def test_several_threads_may_look_names_up_in_one_plan():
         for thread in threads:
             thread.join()
         assert wrong == []
+
+
+@pytest.mark.parametrize("name", [1_999_999.0, Fraction(1_999_999), "x", -1, 2**61 - 1 + 5, 0.5, math.nan])
+def test_a_graph_of_numbers_is_asked_in_constant_time(name):
+    n = 2_000_000
+    indptr = array.array("i", bytes(4 * (n + 1)))
+    graph = TaskGraph.from_arrays(indptr, array.array("i"))
+    expected = 1_999_999 if name == 1_999_999 else None
+    started = time.perf_counter()
+    for _ in range(200):
+        assert (name in graph) == (expected is not None)
+    # One look at every number takes longer than that.
+    assert time.perf_counter() - started < 1.0
+    with pytest.raises(TypeError):
+        [] in graph  # noqa: B015

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import graphlib
 import pickle
+import time
 from itertools import pairwise
 
 import pytest
@@ -226,3 +227,31 @@ def test_a_graph_is_read_in_spite_of_cycles_but_not_with_shared_names():
     with pytest.raises(UnknownDependencyError):
         TaskGraph.from_predecessors({"a": ["x"]}).to_networkx()
     assert TaskGraph.from_predecessors({"a": ["x"]}).to_predecessors() == {"a": ["x"]}
+
+
+def test_unknown_names_of_a_large_graph_are_reported_soon():
+    mapping = {f"task-{i}": [f"tusk-{i}"] if i < 20 else [] for i in range(200_000)}
+    started = time.perf_counter()
+    error = problem_of(TaskGraph.from_predecessors(mapping))
+    assert time.perf_counter() - started < 10.0
+    assert len(error.problems) == 20
+
+
+def test_unknown_names_get_hints_while_that_costs_little():
+    mapping = {f"task-{i}": [f"tusk-{i}"] if i < 3 else [] for i in range(40_000)}
+    error = problem_of(TaskGraph.from_predecessors(mapping))
+    assert [bool(problem.close_matches) for problem in error.problems] == [True, True, False]
+
+
+class Unspeakable:
+    def __repr__(self):
+        raise RuntimeError("no words")
+
+
+def test_a_name_without_a_repr_can_be_complained_about():
+    name = Unspeakable()
+    error = problem_of(TaskGraph.from_predecessors({"a": [name]}))
+    assert "a -> <Unspeakable object whose repr raises RuntimeError>" in str(error)
+    report = TaskGraph.from_predecessors({name: []}).plan().run_sync(lambda name: 1 / 0)
+    assert "Unspeakable object" in report.summary()
+    assert "Unspeakable object" in report.to_json()

@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import time
 
 import pytest
 
@@ -288,6 +289,13 @@ def test_interrupts_stop_the_run_and_reach_the_caller(error, on_loop, kind):
     assert report.execution_state == run.state == "cancelled"
     assert report.record_of("bad").exception is raised
     assert statuses(report) == {"w1": "cancelled", "w2": "cancelled", "bad": "failed", "after": "skipped"}
+    # The report tells of it like of any failure.
+    assert [record.task_name for record in report.failures()] == ["bad"]
+    assert report.error_summary[0] == "Execution interrupted; task 'bad' failed: stop"
+    with pytest.raises(RunFailed) as group:
+        report.raise_for_failure()
+    assert [str(member) for member in group.value.exceptions] == [f"{error.__name__}: stop"]
+    assert group.value.exceptions[0].__cause__ is raised
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
@@ -415,3 +423,49 @@ def test_many_failures_at_once_are_told_in_a_stable_order(count, on_loop):
     assert [error.args[0] for error in caught.value.exceptions] == list(range(count))
     assert [record.task_name for record in report.failures()] == list(range(count))
     assert len(report.error_summary) == count
+
+
+def chain_with_broken_top(length):
+    mapping = {i: [i - 1] if i else [] for i in range(length)}
+    return plan_of(mapping).run_sync(failing(0), failure_policy="continue")
+
+
+def test_the_records_of_a_long_chain_below_a_failure_take_one_walk():
+    n = 50_000
+    report = chain_with_broken_top(n)
+    started = time.perf_counter()
+    assert sum(record.exception.root_name == 0 for record in report.task_statistics[1:]) == n - 1
+    text = report.to_json()
+    # Walking up from each of them takes minutes, and all paths in full are 10 GB.
+    assert time.perf_counter() - started < 30.0
+    assert len(text) < 2_000 * n
+    last = report.record_of(n - 1).exception
+    assert last.path == tuple(range(n))
+    assert str(last) == f"Task '{n - 1}' was skipped, because task '0' failed: ValueError: no 0"
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_long_path_is_cut_in_json_and_whole_on_the_exception(backwards):
+    report = chain_with_broken_top(50)
+    for task in sorted(range(1, 50), reverse=backwards):
+        error = report.record_of(task).exception
+        assert error.last_of_path(3) == tuple(range(max(0, task - 2), task + 1))
+        assert error.path == tuple(range(task + 1))
+        assert error.last_of_path(3) == error.path[-3:]
+    paths = [record["path"] for record in report.to_dict()["task_statistics"][1:]]
+    assert paths[:19] == [list(range(task + 1)) for task in range(1, 20)]
+    assert paths[19:] == [[0, None, *range(task - 18, task + 1)] for task in range(20, 50)]
+
+
+def test_a_skipped_tasks_exception_is_pickled_with_its_path():
+    report = chain_with_broken_top(4)
+    copy = pickle.loads(pickle.dumps(report.record_of(3).exception))
+    assert (copy.path, copy.root_name, copy.failed_dependencies) == ((0, 1, 2, 3), 0, [2])
+    assert type(copy.root_cause) is ValueError
+
+
+def test_run_failed_of_a_report_is_pickled_without_it():
+    with pytest.raises(RunFailed) as caught:
+        chain_with_broken_top(2).raise_for_failure()
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (copy.message, copy.report, [str(e) for e in copy.exceptions]) == ("1 of 2 tasks failed", None, ["no 0"])

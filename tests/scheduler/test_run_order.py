@@ -319,3 +319,9 @@ def test_an_empty_graph_completes_at_once(on_loop):
     assert (report.execution_state, report.total_tasks, report.error_summary) == ("completed", 0, [])
     assert list(report.task_statistics) == []
     assert on_loop(TaskGraph().plan().run()).execution_state == "completed"
+
+
+@pytest.mark.parametrize("limit", [2**31, 2**64, 10**30])
+def test_a_limit_beyond_all_tasks_is_no_limit(limit):
+    assert plan_of({"a": [], "b": ["a"]}).run_sync(str, max_concurrency=limit).successful_tasks == 2
+    assert plan_of({}).run_sync(str, max_concurrency=limit).total_tasks == 0

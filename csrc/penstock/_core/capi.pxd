@@ -24,12 +24,14 @@ cdef extern from "Python.h":
     PyObject *PyObject_CallOneArg(PyObject *callable, PyObject *argument)
     PyObject *PyObject_Vectorcall(PyObject *callable, PyObject **arguments, size_t count, PyObject *names)
 
-    PyObject *PyErr_Occurred()
+    PyObject *PyObject_CallMethodOneArg(PyObject *owner, PyObject *name, PyObject *argument)
+    PyObject *PyObject_CallMethodNoArgs(PyObject *owner, PyObject *name)
+    PyObject *PyLong_FromLong(long number)
+
     void PyErr_Clear()
     PyObject *PyErr_NoMemory()
-    void PyErr_Fetch(PyObject **kind, PyObject **value, PyObject **traceback)
-    void PyErr_NormalizeException(PyObject **kind, PyObject **value, PyObject **traceback)
-    int PyException_SetTraceback(PyObject *error, PyObject *traceback)
+    # By the type alone: isinstance would ask the exception for its __class__, which may be anything.
+    bint PyErr_GivenExceptionMatches(object error, object kinds)
     Py_ssize_t Py_REFCNT(PyObject *object)
     void Py_INCREF(PyObject *object)
     void Py_DECREF(PyObject *object)

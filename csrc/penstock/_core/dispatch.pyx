@@ -38,9 +38,13 @@ from penstock._core.capi cimport (
     PyContext_Enter,
     PyContext_Exit,
     PyCoro_CheckExact,
-    PyIter_Send,
-    PyObject_CallNoArgs,
+    PyErr_Clear,
+    PyErr_GivenExceptionMatches,
     PyErr_NoMemory,
+    PyIter_Send,
+    PyLong_FromLong,
+    PyObject_CallMethodNoArgs,
+    PyObject_CallNoArgs,
     PyObject_CallOneArg,
     PyObject_Vectorcall,
     PySendResult,
@@ -56,7 +60,7 @@ from penstock._core.memory cimport PS_PREFETCH, ps_alloc, ps_alloc_zero, ps_free
 from penstock._core.plan cimport Plan
 from penstock._core.ready cimport ReadyQueue
 from penstock._core.run cimport RunState
-from penstock._core.step cimport Owner, Task, raise_current, swap_current
+from penstock._core.step cimport Owner, Task, swap_current
 from penstock._core.types cimport CANCELLED, FAILED, READY, RUNNING, SUCCEEDED
 
 from penstock._core._awaiting import awaited_result
@@ -76,7 +80,12 @@ cdef extern from "calls.h":
     void ps_list_put(PyObject *list, Py_ssize_t at, PyObject *value)
 
 
+cdef extern from "raised.h":
+    PyObject *ps_take_raised()
+
+
 cdef object CancelledError = asyncio.CancelledError
+cdef object CLOSE = "close"
 
 
 class Unset:
@@ -266,11 +275,18 @@ cdef class Dispatch(Owner):
                         break
                     continue
 
-                if task is None:
-                    task = self.fresh_task()
-                    current = False
                 if not current:
-                    before = swap_current(self._loop, task)
+                    try:
+                        if task is None:
+                            task = self.fresh_task()
+                        before = swap_current(self._loop, task)
+                    except BaseException as error:
+                        # As above.
+                        PyContext_Exit(context)
+                        Py_DECREF(context)
+                        close_unbegun(value)
+                        self.note_error(position, error, now)
+                        continue
                     current = True
                     unshared = Py_REFCNT(<PyObject *> task)
                 task.coro = <object> value
@@ -278,6 +294,8 @@ cdef class Dispatch(Owner):
                 task.position = position
                 sent = NULL
                 outcome = PyIter_Send(value, Py_None, &sent)
+                if outcome == PYGEN_ERROR:
+                    sent = ps_take_raised()
                 PyContext_Exit(context)
                 Py_DECREF(value)
                 Py_DECREF(context)
@@ -297,7 +315,7 @@ cdef class Dispatch(Owner):
                     if outcome == PYGEN_RETURN:
                         self.end_kept(task, position, take(sent), None, now)
                     else:
-                        self.end_kept(task, position, None, take_current(), now)
+                        self.end_kept(task, position, None, take(sent), now)
                     task = None
                 if now >= deadline:
                     break
@@ -333,12 +351,21 @@ cdef class Dispatch(Owner):
             soon = self.core.plan.task_at[queue.items[(queue.head + 8) & (queue.room - 1)]]
             PS_PREFETCH(PyList_GET_ITEM(column, soon))
 
+    # The next two hand an exception on as C functions do, set and with NULL.  So nothing in them may be left to
+    # Cython that can raise: in a `noexcept` function it would print the exception and go on without one.
+
     cdef PyObject *call_with_name(self, int32_t task) noexcept:
+        cdef PyObject *number
+        cdef PyObject *value
         if type(self.names) is list:
             self.look_ahead(<list> self.names)
             return PyObject_CallOneArg(<PyObject *> self.function, PyList_GET_ITEM(self.names, task))
-        number = <object> task
-        return PyObject_CallOneArg(<PyObject *> self.function, <PyObject *> number)
+        number = PyLong_FromLong(task)
+        if number == NULL:
+            return NULL
+        value = PyObject_CallOneArg(<PyObject *> self.function, number)
+        Py_DECREF(number)
+        return value
 
     cdef PyObject *call_with_results(self, int32_t task) noexcept:
         """Call with the results of the dependencies in the order declared, behind the name if there is one function."""
@@ -347,9 +374,9 @@ cdef class Dispatch(Owner):
         cdef PyObject **arguments = few
         cdef PyObject *function
         cdef PyObject *value
+        cdef PyObject *number = NULL
         cdef int64_t first = ps_row_start(&graph.rows, task), last = ps_row_start(&graph.rows, task + 1), e
         cdef size_t count = 0
-        cdef object name = None
         if not graph.row_is_sound(task):
             PyErr_SetString(ValueError, "indptr or indices were changed while a plan of them was in use")
             return NULL
@@ -359,8 +386,15 @@ cdef class Dispatch(Owner):
                 return PyErr_NoMemory()
         if self.functions is None:
             function = <PyObject *> self.function
-            name = self.names[task]
-            arguments[count] = <PyObject *> name
+            if type(self.names) is list:
+                arguments[count] = PyList_GET_ITEM(self.names, task)
+            else:
+                number = PyLong_FromLong(task)
+                if number == NULL:
+                    if arguments != few:
+                        ps_free(arguments)
+                    return NULL
+                arguments[count] = number
             count += 1
         else:
             function = PyList_GET_ITEM(self.functions, task)
@@ -369,6 +403,7 @@ cdef class Dispatch(Owner):
             arguments[count] = PyList_GET_ITEM(self.values, self.core.plan.position_of[graph.rows.indices[e]])
             count += 1
         value = PyObject_Vectorcall(function, arguments, count, NULL)
+        Py_XDECREF(number)
         if arguments != few:
             ps_free(arguments)
         return value
@@ -425,6 +460,14 @@ cdef class Dispatch(Owner):
                 self.values[source] = UNSET
         return 0
 
+    cdef int release_ended(self, Py_ssize_t seen) except -1:
+        """Do that for every task that ended, or was skipped, since `seen` had."""
+        cdef Py_ssize_t i, n = self.core.n_finished
+        if self.uses_left != NULL:
+            for i in range(seen, n):
+                self.release_inputs(self.core.finished[i])
+        return 0
+
     cdef int release_rest(self) except -1:
         """The run is over: let go of values kept for tasks that were never started."""
         cdef Py_ssize_t position
@@ -435,7 +478,7 @@ cdef class Dispatch(Owner):
 
     cdef int end_raised(self, int32_t position, double now) except -1:
         """A function raised in the call itself."""
-        return self.note_error(position, take_current(), now)
+        return self.note_error(position, take(ps_take_raised()), now)
 
     cdef int end_kept(self, Task task, int32_t position, object value, object error, double now) except -1:
         """A body ended whose task somebody may hold: end the task as asyncio would, and note how."""
@@ -444,6 +487,7 @@ cdef class Dispatch(Owner):
         else:
             task.owner = self  # so that a KeyboardInterrupt is kept for the run, not raised through the loop
             task.take_error(error)
+            task.owner = None
         return self.note_end(task, position, now)
 
     cdef int note_end(self, Task task, int32_t position, double now) except -1:
@@ -460,22 +504,24 @@ cdef class Dispatch(Owner):
 
     cdef int note_error(self, int32_t position, object error, double now) except -1:
         """A task did not succeed: skip what depends on it, and stop the run if that is the policy."""
-        cdef bint cancelled = isinstance(error, CancelledError)
+        cdef bint cancelled = PyErr_GivenExceptionMatches(error, CancelledError)
+        cdef Py_ssize_t before = self.core.n_finished
         self.core.need_causes()
         if self.errors is None:
             self.errors = {}
         self.errors[position] = error
-        if self.uses_left != NULL:
-            self.release_inputs(position)
         self.core.finish_one(position, CANCELLED if cancelled else FAILED, now)
-        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        self.release_ended(before)
+        if cancelled:
+            return 0
+        if self.failures is None:
+            self.failures = []
+        self.failures.append(position)
+        if PyErr_GivenExceptionMatches(error, (KeyboardInterrupt, SystemExit)):
             if self.fatal is None:
                 self.fatal = error
             self.stop()
-        elif not cancelled:
-            if self.failures is None:
-                self.failures = []
-            self.failures.append(position)
+        else:
             self.failed(position, error)
             # Once: a second failure must not interrupt the clean-up of those cancelled because of the first.
             if self.stop_on_failure and not self.core.stopped:
@@ -484,16 +530,21 @@ cdef class Dispatch(Owner):
 
     cdef int crash(self, object error) except -1:
         """Something of ours failed, most likely for want of memory: stop, and raise it where the run is awaited."""
-        cdef int32_t position
+        cdef Py_ssize_t position
         if self.fatal is None:
             self.fatal = error
         self.core.stop()
-        for position in self.core.running:
-            if self.suspended is None or position not in self.suspended:
-                self.note_error(position, error, ps_monotonic())
+        for position in range(self.core.plan.n):
+            if self.core.state[position] == RUNNING and (self.suspended is None or position not in self.suspended):
+                self.note_error(<int32_t> position, error, ps_monotonic())
+        return self.cancel_suspended()
+
+    cdef int cancel_suspended(self) except -1:
+        """Cancel, all together, the bodies that wait."""
+        cdef Task task
         if self.suspended is not None:
             for task in list(self.suspended.values()):
-                task.cancel()
+                task.request_cancel()
         return 0
 
     # -- suspended bodies -------------------------------------------------------------------------------------
@@ -501,22 +552,32 @@ cdef class Dispatch(Owner):
     cdef int suspend(self, Task task, int32_t position, object awaited) except -1:
         """A body really waits: from here on its task is one of the event loop's."""
         task.owner = self
-        task._log_destroy_pending = True
         if self.suspended is None:
             self.suspended = {}
         self.suspended[position] = task
-        task.register()
-        task.take_yield(awaited)
-        if self.core.stopped:
-            # The run was stopped from inside this very body, before it could be found among the suspended.
-            task.cancel()
+        try:
+            task.register()
+            if self.core.stopped:
+                # By this very body, in its first step; those that waited already were cancelled then.
+                task.request_cancel()
+            task.take_yield(awaited)
+        except BaseException:
+            if task.waiter is None:
+                # Nobody would wake it: then it is not suspended but lost, and so is the run.
+                task.owner = None
+                self.suspended.pop(position, None)
+            raise
+        task._log_destroy_pending = True
         return 0
 
     cdef int task_ended(self, Task task) except -1:
         """Called by a suspended task's last step."""
         task.owner = None
-        self.suspended.pop(task.position, None)
-        self.note_end(task, task.position, ps_monotonic())
+        try:
+            self.suspended.pop(task.position, None)
+            self.note_end(task, task.position, ps_monotonic())
+        except BaseException as error:
+            self.crash(error)
         # Not if a turn is due anyway: then a slice was used up, and others are waiting for theirs.
         if not self.scheduled:
             self.advance()
@@ -527,7 +588,8 @@ cdef class Dispatch(Owner):
     cdef int schedule(self) except -1:
         if not self.scheduled and not self.finished:
             self.scheduled = True
-            self._loop.call_soon(self._turn)
+            # In the run's context, which is nobody's body's.
+            self._loop.call_soon(self._turn, context=self.run_context)
         return 0
 
     def _turn(self):
@@ -566,12 +628,12 @@ cdef class Dispatch(Owner):
 
     def stop(self):
         """Skip what has not started and cancel, all together and once, what is suspended."""
+        cdef Py_ssize_t before = self.core.n_finished
         # A failure or a cancellation after the first must not fall into the clean-up of the others.
         if not self.core.stopped:
             self.core.stop()
-            if self.suspended is not None:
-                for task in list(self.suspended.values()):
-                    task.cancel()
+            self.release_ended(before)
+            self.cancel_suspended()
         if not self.advancing:
             self.schedule()
 
@@ -600,9 +662,11 @@ cdef object take(PyObject *reference):
     return taken
 
 
-cdef object take_current():
-    """The exception that a C function left behind, as an object."""
-    try:
-        raise_current()
-    except BaseException as error:
-        return error
+cdef int close_unbegun(PyObject *coroutine) noexcept:
+    """Drop a coroutine that will never be stepped, without the warning that it was never awaited."""
+    cdef PyObject *nothing = PyObject_CallMethodNoArgs(coroutine, <PyObject *> CLOSE)
+    if nothing == NULL:
+        PyErr_Clear()
+    Py_XDECREF(nothing)
+    Py_DECREF(coroutine)
+    return 0

@@ -11,6 +11,8 @@ import sys
 from asyncio import base_futures, events, format_helpers
 from types import GenericAlias
 
+from penstock._core.capi cimport PyErr_GivenExceptionMatches
+
 cdef object CancelledError = asyncio.CancelledError
 cdef object InvalidStateError = asyncio.InvalidStateError
 cdef object copy_context = contextvars.copy_context
@@ -188,7 +190,7 @@ cdef class Future:
             raise InvalidStateError(f"{self._state}: {self!r}")
         if isinstance(error, type):
             error = error()
-        if isinstance(error, StopIteration):
+        if PyErr_GivenExceptionMatches(error, StopIteration):
             # Raising it into a coroutine would end that one instead.
             wrapped = RuntimeError("StopIteration interacts badly with generators and cannot be raised into a Future")
             wrapped.__cause__ = error

@@ -120,7 +120,7 @@ cdef class Graph:
         ps_free(self.row_name)
 
     def __reduce__(self):
-        raise TypeError("a Graph of the core cannot be pickled; pickle the TaskGraph or its plan")
+        raise TypeError("a Graph of the core cannot be pickled; pickle the plan of the TaskGraph")
 
     # -- filling --------------------------------------------------------------------------------------
 
@@ -686,12 +686,9 @@ cdef class Graph:
         cdef int64_t row
         self.settle()
         if self.name_list is None:
-            hash(name)
-            try:
-                index = range(self.rows.n).index(name)
-            except ValueError:
-                return -1
-            return index
+            # What equals an int has its hash, so there is one place to look; range.index would try them all.
+            row = hash(name)
+            return row if 0 <= row < self.rows.n and name == row else -1
         ps_names_index(&self.names)
         index = ps_names_find(&self.names, <PyObject *> name)
         if self.row_name == NULL:

@@ -91,7 +91,7 @@ cdef class RunState:
         ps_free(self.finished)
 
     def __reduce__(self):
-        raise TypeError("a RunState belongs to one run and cannot be pickled; pickle the report")
+        raise TypeError("a RunState belongs to one run and cannot be pickled; neither can its report, but report.to_dict() can")
 
     cdef int allocate(self) except -1:
         cdef Py_ssize_t n = self.plan.n, i
@@ -182,6 +182,8 @@ cdef class RunState:
         cdef Py_ssize_t at = self.n_finished - 1
         cdef int64_t e, end
         cdef int32_t successor
+        if self.stopped:
+            return 0  # everything that had not started is skipped already
         self.need_causes()
         while at < self.n_finished:
             position = self.finished[at]
@@ -237,7 +239,6 @@ cdef class RunState:
         if self.stopped:
             return
         self.stopped = True
-        self.need_causes()
         while self.queue.count:
             self.queue.pop()
         for position in range(self.plan.n):
@@ -350,6 +351,13 @@ cdef class RunState:
         """Positions in the order they reached a terminal state, as a list."""
         cdef Py_ssize_t i
         return [self.finished[i] for i in range(self.n_finished)]
+
+    def ended_since(self, Py_ssize_t seen):
+        """The same without the first `seen`."""
+        cdef Py_ssize_t i
+        if seen < 0:
+            raise ValueError(f"seen is {seen}")
+        return [self.finished[i] for i in range(seen, self.n_finished)]
 
     # -- invariants -------------------------------------------------------------------------------------------
 

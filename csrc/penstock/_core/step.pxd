@@ -23,12 +23,15 @@ cdef class Task(Future):
     cdef int32_t position
 
     cdef int step(self, object error) except -1
+    cdef int step_once(self, object error) except -1
+    cdef int resume(self, object error) except -1
     cdef int take_value(self, object value) except -1
     cdef int take_error(self, object error) except -1
     cdef int take_yield(self, object awaited) except -1
+    cdef int wait_for(self, object awaited) except -1
+    cdef int request_cancel(self) except -1
     cdef int reject(self, str message) except -1
     cdef int register(self) except -1
 
 
 cdef object swap_current(object loop, object task)
-cdef int raise_current() except -1

@@ -29,7 +29,10 @@ from penstock._core.capi cimport (
     PYGEN_ERROR,
     PYGEN_NEXT,
     PYGEN_RETURN,
+    PyErr_GivenExceptionMatches,
     PyIter_Send,
+    PyObject_CallMethodNoArgs,
+    PyObject_CallMethodOneArg,
     PySendResult,
     Py_DECREF,
     Py_None,
@@ -38,11 +41,21 @@ from penstock._core.future cimport FUTURE_PENDING, Future
 
 from contextvars import copy_context
 
+
+cdef extern from "raised.h":
+    PyObject *ps_take_raised()
+
+
 cdef object CancelledError = asyncio.CancelledError
 cdef object InvalidStateError = asyncio.InvalidStateError
+cdef object THROW = "throw"
+cdef object RESULT = "result"
 cdef object task_repr = base_tasks._task_repr
 cdef object name_counter = asyncio_tasks._task_name_counter
 cdef bint uncancel_clears = sys.version_info >= (3, 13)
+# From 3.12 on a task that runs its first step eagerly is shown by all_tasks().
+cdef object register_eager = getattr(asyncio_tasks, "_register_eager_task", None)
+cdef object unregister_eager = getattr(asyncio_tasks, "_unregister_eager_task", None)
 
 
 # -- identity: the one place that knows how this version of Python keeps the current task -----------------------
@@ -65,11 +78,6 @@ cdef object swap_current(object loop, object task):
     elif before is not None:
         del current_tasks[loop]
     return before
-
-
-cdef int raise_current() except -1:
-    """Let Cython find the exception that a C function left behind."""
-    return -1
 
 
 cdef class Owner:
@@ -215,10 +223,14 @@ cdef class Task(Future):
     def _begin(self):
         """The eager first step: another task may be current, and is again afterwards."""
         before = swap_current(self._loop, None)
+        if register_eager is not None:
+            register_eager(self)
         try:
             self.step(None)
         finally:
             swap_current(self._loop, before)
+            if unregister_eager is not None:
+                unregister_eager(self)
         if self.status == FUTURE_PENDING:
             self.register()
 
@@ -228,25 +240,44 @@ cdef class Task(Future):
 
     def _wakeup(self, future):
         """The future waited for is done; called by the event loop inside the task's context."""
-        try:
-            future.result()
-        except BaseException as error:
-            self.step(error)
-        else:
+        # Without a `try`: what other bodies raise from here on would get this exception as its context.
+        cdef PyObject *outcome = PyObject_CallMethodNoArgs(<PyObject *> future, <PyObject *> RESULT)
+        if outcome != NULL:
+            Py_DECREF(outcome)
             self.step(None)
+            return
+        outcome = ps_take_raised()
+        error = <object> outcome
+        Py_DECREF(outcome)
+        self.step(error)
 
     cdef int step(self, object error) except -1:
         """Resume the coroutine, with an exception or without one, and deal with what comes out."""
-        cdef PyObject *sent = NULL
-        cdef PySendResult outcome
         cdef Owner owner
+        try:
+            self.step_once(error)
+        except BaseException as broken:
+            # Not the body's own doing: no memory, a loop that is closed.
+            if self.owner is None or self.waiter is not None:
+                raise
+            if self.status == FUTURE_PENDING:
+                # Nothing will resume it any more, and its owner would wait for ever.
+                self.finish_with_error(broken)
+        # Last of all, and no longer under the task's identity: the owner may start other bodies from here.
+        if self.status != FUTURE_PENDING and self.owner is not None:
+            # Held here: with a run that nobody awaits, its last suspended task is the last to refer to it.
+            owner = self.owner
+            owner.task_ended(self)
+        return 0
+
+    cdef int step_once(self, object error) except -1:
         if self.status != FUTURE_PENDING:
             raise InvalidStateError(f"_step(): already done: {self!r}, {error!r}")
+        self.waiter = None
         if self._must_cancel:
-            if not isinstance(error, CancelledError):
+            if error is None or not PyErr_GivenExceptionMatches(error, CancelledError):
                 error = self.make_cancelled_error()
             self._must_cancel = False
-        self.waiter = None
         before = swap_current(self._loop, self)
         if before is not None:
             swap_current(self._loop, before)
@@ -254,36 +285,32 @@ cdef class Task(Future):
                 f"Cannot enter into task {self!r} while another task {before!r} is being executed."
             )
         try:
-            if error is None:
-                outcome = PyIter_Send(<PyObject *> self.coro, Py_None, &sent)
-                if outcome == PYGEN_ERROR:
-                    try:
-                        raise_current()
-                    except BaseException as raised:
-                        self.take_error(raised)
-                else:
-                    value = <object> sent
-                    Py_DECREF(sent)
-                    if outcome == PYGEN_RETURN:
-                        self.take_value(value)
-                    else:
-                        self.take_yield(value)
-            else:
-                try:
-                    value = self.coro.throw(error)
-                except StopIteration as stop:
-                    self.take_value(stop.value)
-                except BaseException as raised:
-                    self.take_error(raised)
-                else:
-                    self.take_yield(value)
+            self.resume(error)
         finally:
             swap_current(self._loop, None)
-        # Last of all, and no longer under the task's identity: the owner may start other bodies from here.
-        if self.status != FUTURE_PENDING and self.owner is not None:
-            # Held here: with a run that nobody awaits, its last suspended task is the last to refer to it.
-            owner = self.owner
-            owner.task_ended(self)
+        return 0
+
+    cdef int resume(self, object error) except -1:
+        cdef PyObject *sent = NULL
+        cdef PySendResult outcome
+        if error is None:
+            outcome = PyIter_Send(<PyObject *> self.coro, Py_None, &sent)
+        else:
+            sent = PyObject_CallMethodOneArg(<PyObject *> self.coro, <PyObject *> THROW, <PyObject *> error)
+            outcome = PYGEN_ERROR if sent == NULL else PYGEN_NEXT
+        if outcome == PYGEN_ERROR:
+            sent = ps_take_raised()
+        value = <object> sent
+        Py_DECREF(sent)
+        if outcome == PYGEN_RETURN:
+            self.take_value(value)
+        elif outcome == PYGEN_NEXT:
+            self.take_yield(value)
+        elif error is not None and PyErr_GivenExceptionMatches(value, StopIteration):
+            # What `throw` makes of a return; a StopIteration that a body raises comes as a RuntimeError.
+            self.take_value(value.value)
+        else:
+            self.take_error(value)
         return 0
 
     cdef int take_value(self, object value) except -1:
@@ -298,18 +325,28 @@ cdef class Task(Future):
 
     cdef int take_error(self, object error) except -1:
         """The coroutine raised."""
-        if isinstance(error, CancelledError):
+        if PyErr_GivenExceptionMatches(error, CancelledError):
             self.cancelled_error = error
             self.cancel_future(None)
             return 0
         self.finish_with_error(error)
-        if isinstance(error, (KeyboardInterrupt, SystemExit)) and self.owner is None:
+        if self.owner is None and PyErr_GivenExceptionMatches(error, (KeyboardInterrupt, SystemExit)):
             # An owner stops everything else first and raises it where the run is awaited.
             raise error
         return 0
 
     cdef int take_yield(self, object awaited) except -1:
         """The coroutine suspended: arrange for the step that resumes it."""
+        try:
+            return self.wait_for(awaited)
+        except BaseException as error:
+            if self.waiter is not None:
+                raise
+            # A hostile awaitable that nobody can wait for: its exception is raised where it was awaited.
+            self._loop.call_soon(self._step, error, context=self.context)
+        return 0
+
+    cdef int wait_for(self, object awaited) except -1:
         if awaited is None:
             # A bare yield, as in sleep(0): one turn of the loop.
             self._loop.call_soon(self._step, context=self.context)
@@ -332,6 +369,14 @@ cdef class Task(Future):
         self.waiter = awaited
         if self._must_cancel and awaited.cancel(msg=self._cancel_message):
             self._must_cancel = False
+        return 0
+
+    cdef int request_cancel(self) except -1:
+        """Cancel; if what it waits for cannot even be asked, the next step will."""
+        try:
+            self.cancel()
+        except Exception:
+            self._must_cancel = True
         return 0
 
     cdef int reject(self, str message) except -1:

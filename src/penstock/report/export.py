@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: So many slow tasks and failures stand in a summary.
 SUMMARY_ROWS = 5
 
+#: Longer paths to skipped tasks are cut in dicts and JSON.
+PATH_NAMES = 20
+
 _TOTALS = (
     "execution_state",
     "total_start_time",
@@ -40,7 +43,7 @@ _TOTALS = (
 
 def plain_name(name: Any) -> str | int:
     """Return a name that JSON can hold: text and int as they are, anything else as its ``repr``."""
-    return name if type(name) in (str, int) else repr(name)
+    return name if type(name) is int else shown(name)
 
 
 def totals(report: ExecutionReport) -> dict[str, Any]:
@@ -67,9 +70,20 @@ def record_dict(record: TaskExecutionStatistics) -> dict[str, Any]:
     found["error_type"] = None if error is None else type(error).__name__
     if isinstance(error, DependencyFailureError):
         found["failed_dependencies"] = [plain_name(other) for other in error.failed_dependencies]
-        found["root_cause"] = plain_name(error.path[0]) if error.path else None
-        found["path"] = [plain_name(other) for other in error.path]
+        found["root_cause"], found["path"] = _root_and_path(error)
     return found
+
+
+def _root_and_path(error: DependencyFailureError) -> tuple[str | int | None, list[str | int | None]]:
+    """Return the first name of the path and the path, with None in place of what is left out of a long one.
+
+    Every task of a chain below a failure has the whole chain as its path, which nobody could write.
+    """
+    last = [plain_name(name) for name in error.last_of_path(PATH_NAMES + 1)]
+    if not last:
+        return None, []
+    root = plain_name(error.root_name)
+    return root, list(last) if len(last) <= PATH_NAMES else [root, None, *last[2:]]
 
 
 def to_dict(report: ExecutionReport) -> dict[str, Any]:

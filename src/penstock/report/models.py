@@ -6,6 +6,7 @@ exports are worked out from the columns when they are asked for.
 
 from __future__ import annotations
 
+import array
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -442,28 +443,47 @@ class ExecutionReport:
 
     def _skipped(self, task: int) -> DependencyFailureError:
         """Say why a task was never started."""
-        order, names = self._order, self._names
-        path = [self._position[task]]
-        while (cause := self._core.cause_of(path[-1])) >= 0:
-            path.append(cause)
-        path.reverse()
-        if len(path) == 1:
+        order, names, core = self._order, self._names, self._core
+        position = self._position[task]
+        top = self._root_of(position)
+        if top == position:
             return self._skipped_by_stop()
-        first = order[path[0]]
-        root = self._facts.exceptions.get(path[0])
-        state = STATE_NAMES[self._states[path[0]]]
+        first = order[top]
+        root = self._facts.exceptions.get(top)
+        state = STATE_NAMES[self._states[top]]
         failed = [
             names[other]
             for other in self._plan._compiled.graph.predecessors_of(task)
             if self._state_of(other) >= _FAILED
         ]
         detail = "" if root is None else f": {type(root).__name__}: {text_of(root)}"
-        return DependencyFailureError(
+        error = DependencyFailureError(
             f"Task '{shown(names[task])}' was skipped, because task '{shown(names[first])}' {_was(state)}{detail}",
             failed,
             root,
-            tuple(names[order[position]] for position in path),
         )
+        error.root_name = names[first]
+        error._upwards = lambda: (names[order[at]] for at in _upwards(core, position))
+        return error
+
+    def _root_of(self, position: int) -> int:
+        """Return the position of the task because of which one was skipped; its own if there is none.
+
+        What is found is kept for all on the way, so that asking for every task of a chain takes one walk.
+        """
+        roots = self._roots
+        way = []
+        while roots[position] < 0 and (cause := self._core.cause_of(position)) >= 0:
+            way.append(position)
+            position = cause
+        root = position if roots[position] < 0 else roots[position]
+        for passed in way:
+            roots[passed] = root
+        return root
+
+    @cached_property
+    def _roots(self) -> array.array[int]:
+        return array.array("i", [-1]) * self.total_tasks
 
     def _skipped_by_stop(self) -> DependencyFailureError:
         facts = self._facts
@@ -542,7 +562,8 @@ class ExecutionReport:
     def to_dict(self) -> dict[str, Any]:
         """Return the whole report, results left out, as plain values that JSON can hold.
 
-        Names that are neither text nor int are given as their ``repr``.
+        Names that are neither text nor int are given as their ``repr``.  Of the path to a skipped task that is longer
+        than 20 names there are the first one, None, and the last 19.
         """
         from penstock.report.export import to_dict
 
@@ -584,6 +605,13 @@ class ExecutionReport:
     def failures(self) -> Iterator[TaskExecutionStatistics]:
         """Yield the records of the failed tasks, in the order they failed."""
         return (self.record_at(position) for position in self._facts.failures)
+
+
+def _upwards(core: RunState, position: int) -> Iterator[int]:
+    """Yield the positions from a skipped task up to the one because of which it was skipped."""
+    while position >= 0:
+        yield position
+        position = core.cause_of(position)
 
 
 def _was(state: str) -> str:
