@@ -87,6 +87,7 @@ def test_no_compiled_file_is_left_beside_it(cli, flow, folder):
 
 @pytest.mark.parametrize("name", ["networkx.py", "json.py", "wave.py", "penstock.py", "with-dash.py", "1st.py"])
 def test_a_file_may_be_called_like_a_module(cli, flow, name):
+    pytest.importorskip("networkx")  # planning imports it anyhow, and it is to be the same module afterwards
     before = {module: sys.modules.get(module) for module in ("networkx", "json", "wave", "penstock")}
     flow(f"{HEAD}import json, networkx\nassert networkx.DiGraph and json.dumps\n", name)
     assert cli("run", name).code == 0
@@ -175,10 +176,18 @@ def test_argparse_in_the_users_function_ends_with_its_own_codes(cli, flow):
     assert "invalid int value: 'x'" in err
 
 
-@pytest.mark.parametrize(("statement", "code", "text"), [("5", 5, ""), ("", 0, ""), ("'no'", 2, "no\n")])
+@pytest.mark.parametrize(("statement", "code", "text"), [("5", 5, ""), ("'no'", 2, "no\n")])
 def test_a_file_that_exits_ends_the_command(cli, flow, statement, code, text):
     flow(f"import sys\nsys.exit({statement})\n")
     assert cli("run", "flow.py") == (code, "", text)
+
+
+@pytest.mark.parametrize("statement", ["", "0", "None"])
+def test_a_file_that_exits_as_if_all_were_well_gave_no_graph(cli, flow, statement):
+    flow(f"import sys\nsys.exit({statement})\n")
+    code, out, err = cli("run", "flow.py")
+    assert (code, out) == (2, "")
+    assert "flow.py ended itself while it was imported and gave no graph" in err
 
 
 def test_an_interrupt_while_the_file_is_read_gives_130(cli, flow):

@@ -62,6 +62,13 @@ def _guarded(command: Callable[[argparse.Namespace], int], options: argparse.Nam
         return BAD_INPUT
     except UserExit as ended:
         code = code_of(ended.code)
+        if code == 0 and ended.reading is not None:
+            # Nothing was run, and 0 would say that all went well.
+            complain(
+                f"penstock: error: {ended.reading} ended itself while it was imported and gave no graph; "
+                "put what is not meant for that under: if __name__ == '__main__'"
+            )
+            return BAD_INPUT
         return BAD_INPUT if isinstance(ended.code, str) else code
     except Exception as error:
         _show_traceback(error)

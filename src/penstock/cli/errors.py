@@ -41,11 +41,15 @@ class BadInput(Exception):
 
 
 class UserExit(Exception):
-    """The user's own code asked the process to end, as argparse does for ``--help``."""
+    """The user's own code asked the process to end, as argparse does for ``--help``.
 
-    def __init__(self, code: object) -> None:
+    ``reading`` is the file or module that was being imported, if it was not a function that asked.
+    """
+
+    def __init__(self, code: object, reading: str | None = None) -> None:
         super().__init__(code)
         self.code = code
+        self.reading = reading
 
 
 def code_of(code: object) -> int:

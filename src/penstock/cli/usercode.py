@@ -106,7 +106,7 @@ def import_file(path: str, debug: bool) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where pickle, dataclasses and the like look for it
     try:
-        with guarded(f"{os.path.relpath(path)} could not be imported", debug):
+        with guarded(f"{os.path.relpath(path)} could not be imported", debug, reading=os.path.relpath(path)):
             loader.exec_module(module)
     except BaseException:
         sys.modules.pop(name, None)
@@ -137,7 +137,7 @@ def import_named(name: str, debug: bool) -> ModuleType:
     UserExit
         Its code ended itself.
     """
-    with guarded(f"module {name} could not be imported", debug):
+    with guarded(f"module {name} could not be imported", debug, reading=name):
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
@@ -151,14 +151,14 @@ def import_named(name: str, debug: bool) -> ModuleType:
 
 
 @contextlib.contextmanager
-def guarded(what: str, debug: bool) -> Iterator[None]:
+def guarded(what: str, debug: bool, reading: str | None = None) -> Iterator[None]:
     """Turn what the user's code raises into `BadInput` with its traceback, and its exit into `UserExit`."""
     try:
         yield
     except (BadInput, UserExit, KeyboardInterrupt):
         raise
     except SystemExit as ended:
-        raise UserExit(ended.code) from None
+        raise UserExit(ended.code, reading) from None
     except BaseException as error:
         text = "".join(traceback.format_exception(error)) if debug else shortened(error)
         raise BadInput(f"{what} ({_gist(error)}); {_remedy(error)}", traceback=text) from None
