@@ -4,10 +4,12 @@
 
 prints a JSON object about the machine, and then one for every row of the table, as soon as it is there:
 
-row                   what was run
-tasks                 of the graph
-loop                  the event loop
-nanoseconds           by contender, the nanoseconds per task of every round
+row           what was run
+tasks         of the graph
+loop          the event loop
+nanoseconds   per task, by contender, one figure for each round
+
+``penstock bench`` reads them, and is the better way to look at them.
 """
 
 from __future__ import annotations
@@ -59,6 +61,7 @@ def facts(options: argparse.Namespace) -> dict[str, Any]:
         "size": options.size,
         "rounds": options.rounds,
         "clock": options.clock,
+        "contenders": [peer.label for peer in (penstock_peer, *FLOORS, *BY_HAND) if not peer.missing],
     }
 
 
@@ -71,21 +74,23 @@ def processor() -> str:
 
 
 def rows(n: int, rounds: int, clock: str) -> Iterator[dict[str, Any]]:
+    often = {"repeats": max(1, MOST_BY_HAND // n)}
     for kind, function in (("coroutines", bodies.coroutine), ("functions", bodies.function)):
         for shape in SHAPES:
             mapping = inputs.arriving(shape, n, "same")
             contenders = [
-                turns.bare_runner_of(penstock_peer, mapping, function),
-                *(turns.bare_runner_of(floor, mapping, bodies.coroutine) for floor in FLOORS),
+                turns.bare_runner_of(penstock_peer, mapping, function, **often),
+                *(turns.bare_runner_of(floor, mapping, bodies.coroutine, **often) for floor in FLOORS),
             ]
             yield row(f"{kind}, {SHAPES[shape]}", n, contenders, rounds, clock)
     for shape in SHAPES:
         mapping = inputs.arriving(shape, n, "same")
-        contenders = [turns.runner_of(peer, mapping, bodies.named) for peer in (penstock_peer, *FLOORS)]
+        peers = (penstock_peer, *FLOORS)
+        contenders = [turns.runner_of(peer, mapping, bodies.named, **often) for peer in peers]
         yield row(f"func(name), {SHAPES[shape]}", n, contenders, rounds, clock)
     n, rounds = min(n, MOST_BY_HAND), min(rounds, ROUNDS_BY_HAND)
     mapping = inputs.arriving("layered", n, "same")
-    yield row("func(name), layered", n, everyone(mapping, bodies.named, turns.FASTEST_LOOP), rounds, clock)
+    yield row("func(name) beside others", n, everyone(mapping, bodies.named, turns.FASTEST_LOOP), rounds, clock)
     for loop in turns.LOOPS:
         for kind, function in bodies.SUSPENDING.items():
             contenders = [
@@ -93,7 +98,7 @@ def rows(n: int, rounds: int, clock: str) -> Iterator[dict[str, Any]]:
                 for contender in everyone(mapping, function, loop)
                 if contender.label != "F2"  # it would suspend, too
             ]
-            yield row(f"suspend once: {kind}", n, contenders, rounds, clock)
+            yield row(f"suspend once, {kind}", n, contenders, rounds, clock)
     yield requests(rounds)
 
 
@@ -102,9 +107,7 @@ def everyone(mapping: Any, function: Any, loop: str) -> list[turns.Contender]:
     return [turns.runner_of(peer, mapping, function, loop=loop) for peer in peers]
 
 
-def row(
-    name: str, n: int, contenders: Sequence[turns.Contender], rounds: int, clock: str
-) -> dict[str, Any]:
+def row(name: str, n: int, contenders: Sequence[turns.Contender], rounds: int, clock: str) -> dict[str, Any]:
     times = turns.take_turns(contenders, rounds, n, turns.CLOCKS[clock])
     return {
         "row": name,
@@ -122,9 +125,7 @@ def requests(rounds: int) -> dict[str, Any]:
         "row": "request of ten tasks",
         "tasks": n,
         "loop": turns.FASTEST_LOOP,
-        "nanoseconds": {
-            label: [took / n * 1e9 for took in latencies.blocks] for label, latencies in found.items()
-        },
+        "nanoseconds": {label: [took / n * 1e9 for took in latencies.blocks] for label, latencies in found.items()},
     }
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import NoReturn
 
-from penstock.cli import doctor, plan, run, validate
+from penstock.cli import bench, doctor, plan, run, validate
 from penstock.cli.console import say
 from penstock.cli.errors import BadInput
 
@@ -73,17 +73,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, module in (("run", run), ("plan", plan), ("validate", validate), ("doctor", doctor)):
+    for module in (run, plan, validate, doctor, bench):
+        name = module.__name__.rpartition(".")[2]
+        takes_graph = module not in (doctor, bench)
         summary = (module.__doc__ or "").splitlines()[0]
         command = commands.add_parser(
             name,
             help=summary,
             description=summary,
-            epilog=None if module is doctor else TARGETS,
+            epilog=TARGETS if takes_graph else None,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        command.set_defaults(command=module.main, takes_arguments=module is not doctor)
+        command.set_defaults(command=module.main, takes_arguments=takes_graph)
         module.configure(command)
         command.add_argument("--debug", action="store_true", help="show whole tracebacks")
     return parser
