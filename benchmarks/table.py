@@ -32,13 +32,12 @@ from peers import BY_HAND, FLOORS, f1, penstock_peer
 
 SHAPES = {"layered": "layered", "wide": "wide", "chain": "chain", "fan-out-in": "fan out and in"}
 MOST_BY_HAND = 10**5
-ROUNDS_BY_HAND = 5
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", type=lambda text: int(float(text)), default=10**5, metavar="TASKS")
-    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clock", choices=turns.CLOCKS, default="wall")
     options = parser.parse_args()
     tell(facts(options))
@@ -88,7 +87,7 @@ def rows(n: int, rounds: int, clock: str) -> Iterator[dict[str, Any]]:
         peers = (penstock_peer, *FLOORS)
         contenders = [turns.runner_of(peer, mapping, bodies.named, **often) for peer in peers]
         yield row(f"func(name), {SHAPES[shape]}", n, contenders, rounds, clock)
-    n, rounds = min(n, MOST_BY_HAND), min(rounds, ROUNDS_BY_HAND)
+    n, rounds = min(n, MOST_BY_HAND), -(-rounds // 2)
     mapping = inputs.arriving("layered", n, "same")
     yield row("func(name) beside others", n, everyone(mapping, bodies.named, turns.FASTEST_LOOP), rounds, clock)
     for loop in turns.LOOPS:

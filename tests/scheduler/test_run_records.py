@@ -111,12 +111,15 @@ def test_times_are_those_of_the_bodies():
     # b waits for its turn behind nothing, c behind b.
     assert report.record_of("c").queued >= 0.002
     assert sum(record.duration for record in report.task_statistics) <= report.execution_duration + 1e-6
-    assert report.get_longest_task().task_name == "a"
+    # Compared with the records: on a busy machine any of the bodies may take the longest.
+    durations = {record.task_name: record.duration for record in report.task_statistics}
+    assert report.get_longest_task().duration == max(durations.values())
     assert report.get_average_task_duration() == pytest.approx(
         sum(record.duration for record in report.task_statistics) / 4
     )
     path, length = report.critical_path()
-    assert path == ("a", "b", "d")
+    assert path in (("a", "b", "d"), ("a", "c", "d"))
+    assert length == pytest.approx(max(sum(durations[n] for n in way) for way in ("abd", "acd")))
     assert 0.009 <= length <= report.execution_duration
 
 

@@ -17,13 +17,15 @@ __all__ = ["configure", "main"]
 
 DONE, WORSE = 0, 1
 
-#: A row counts as worse from this many per cent on, however small its noise: memory is laid out anew in every
-#: process, which moves its figures as a whole and cannot be seen from within.
-LEAST = 0.05
-
 FORMAT = "penstock bench 1"
-SIZE, ROUNDS = 100_000, 11
+SIZE, ROUNDS = 100_000, 5
 SUBJECT, FLOOR = "penstock", "F1"
+
+#: Every process lays its memory out anew, which moves its figures as a whole: noise that one alone cannot measure.
+PROCESSES = 3
+
+#: A row counts as slower from this share on, however small its noise.
+LEAST = 0.05
 
 Row = dict[str, Any]
 
@@ -43,7 +45,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     tasks = {"type": _count, "metavar": "TASKS"}
     parser.add_argument("--size", help=f"tasks of the larger graphs, by default {SIZE:,}", **tasks)  # type: ignore[arg-type]
-    parser.add_argument("--rounds", type=_count, metavar="N", help=f"turns of each contender, by default {ROUNDS}")
+    parser.add_argument(
+        "--rounds",
+        type=_count,
+        metavar="N",
+        help=f"turns of each contender in each of {PROCESSES} processes, by default {ROUNDS}",
+    )
     parser.add_argument(
         "--clock",
         choices=("wall", "cpu"),
@@ -64,21 +71,11 @@ def main(options: argparse.Namespace) -> int:
     check_writable(options.json)
     old = None if options.compare is None else _read(options.compare)
     settings = _settings(options, {} if old is None else old["facts"])
-    facts: Row = {}
-    rows: list[Row] = []
-    table = None
-    for line in _measured(folder / "table.py", settings):
-        if not facts:
-            facts = line
-            table = None if options.json == STDOUT else _Table(facts)
-            continue
-        rows.append(line)
-        if table is not None:
-            table.add(line)
+    facts, rows = _measured(folder / "table.py", settings, quiet=options.json == STDOUT)
     if options.json is not None:
         document = {"format": FORMAT, "facts": facts, "rows": rows}
         write_json(options.json, [json.dumps(document, indent=1), "\n"])
-    return DONE if old is None else _compared(old["rows"], rows, quiet=table is None)
+    return DONE if old is None else _compared(old["rows"], rows, quiet=options.json == STDOUT)
 
 
 def _count(text: str) -> int:
@@ -113,8 +110,29 @@ def _settings(options: argparse.Namespace, old: Row) -> list[str]:
     return ["--size", str(size), "--rounds", str(rounds), "--clock", clock]
 
 
-def _measured(script: Path, settings: list[str]) -> Iterator[Row]:
-    """Yield what the benchmarks tell; in a process of their own, which holds nothing else."""
+def _measured(script: Path, settings: list[str], *, quiet: bool) -> tuple[Row, list[Row]]:
+    """Return what is told about the machine, and the rows with the figures of all processes."""
+    facts: Row = {}
+    rows: dict[tuple[str, int, str], Row] = {}
+    table = None
+    for number in range(1, PROCESSES + 1):
+        complain(f"measuring, {number} of {PROCESSES} ...")
+        lines = _told(script, settings)
+        facts = next(lines)
+        if number == PROCESSES and not quiet:
+            table = _Table(facts)
+        for line in lines:
+            row = rows.setdefault(_key(line), line)
+            if row is not line:
+                for label, found in line["nanoseconds"].items():
+                    row["nanoseconds"][label] += found
+            if table is not None:
+                table.add(row)
+    return facts, list(rows.values())
+
+
+def _told(script: Path, settings: list[str]) -> Iterator[Row]:
+    """Yield what one process of the benchmarks tells, which holds nothing else."""
     import subprocess
 
     command = [sys.executable, str(script), *settings]
@@ -142,8 +160,8 @@ class _Table:
         machine = f"{facts['processor'] or 'unknown processor'}, {facts['cores']} cores"
         say(escaped(f"penstock {facts['penstock']}, {facts['python']}{loop}, {facts['platform']}, {machine}"))
         say(
-            f"Nanoseconds per task: medians of {facts['rounds']} turns, {facts['clock']} clock; "
-            f"the ratio to {FLOOR} with the quarters around it.\n"
+            f"Nanoseconds per task, medians of {facts['rounds']} turns in each of {PROCESSES} processes, "
+            f"{facts['clock']} clock; in brackets the quarters of the turns around the median.\n"
         )
         heads = "".join(f"{label:>{_width(label)}}" for label in self.labels)
         say(f"{'':28}{'tasks':>11}  {'loop':8}{SUBJECT:>9}  {'times ' + FLOOR:18}{heads}")
