@@ -31,7 +31,8 @@ import turns
 from peers import BY_HAND, FLOORS, f1, penstock_peer
 
 SHAPES = {"layered": "layered", "wide": "wide", "chain": "chain", "fan-out-in": "fan out and in"}
-MOST_BY_HAND = 10**5
+MOST_BY_HAND = 10**4
+TURN = 10**5  # tasks of one turn, so that it is long enough to be timed
 
 
 def main() -> None:
@@ -73,7 +74,7 @@ def processor() -> str:
 
 
 def rows(n: int, rounds: int, clock: str) -> Iterator[dict[str, Any]]:
-    often = {"repeats": max(1, MOST_BY_HAND // n)}
+    often = {"repeats": max(1, min(TURN // n, 100))}
     for kind, function in (("coroutines", bodies.coroutine), ("functions", bodies.function)):
         for shape in SHAPES:
             mapping = inputs.arriving(shape, n, "same")
@@ -87,7 +88,7 @@ def rows(n: int, rounds: int, clock: str) -> Iterator[dict[str, Any]]:
         peers = (penstock_peer, *FLOORS)
         contenders = [turns.runner_of(peer, mapping, bodies.named, **often) for peer in peers]
         yield row(f"func(name), {SHAPES[shape]}", n, contenders, rounds, clock)
-    n, rounds = min(n, MOST_BY_HAND), -(-rounds // 2)
+    n = min(n, MOST_BY_HAND)
     mapping = inputs.arriving("layered", n, "same")
     yield row("func(name) beside others", n, everyone(mapping, bodies.named, turns.FASTEST_LOOP), rounds, clock)
     for loop in turns.LOOPS:

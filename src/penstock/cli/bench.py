@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from penstock.cli.console import complain, escaped, say
+from penstock.cli.console import complain, counted, escaped, say
 from penstock.cli.errors import BadInput
 from penstock.cli.jsonfile import STDOUT, add_json_option, check_writable, write_json
 
@@ -79,10 +79,10 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _count(text: str) -> int:
-    number = int(float(text))
-    if number < 1:
+    number = float(text)
+    if not 1 <= number <= 1e9:
         raise ValueError
-    return number
+    return int(number)
 
 
 # -- measuring ----------------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ def _read(path: str) -> Row:
 def _compared(old: list[Row], new: list[Row], *, quiet: bool) -> int:
     """Show how the ratios have changed; the exit code says whether one is worse."""
     before = {_key(row): _ratio(row) for row in old}
-    worse = 0
+    seen = worse = 0
     tell = complain if quiet else say
     tell(f"\n{'times ' + FLOOR:50}{'before':20}{'now':20}")
     for row in new:
@@ -222,11 +222,12 @@ def _compared(old: list[Row], new: list[Row], *, quiet: bool) -> int:
             continue
         was, now = before[_key(row)], _ratio(row)
         slower = now.low > was.high * (1 + LEAST)
+        seen += 1
         worse += slower
         change = f"{now.middle / was.middle - 1:+.0%}"
         verdict = "  SLOWER" if slower else ""
         tell(f"{row['row']:28}{row['tasks']:>11,}  {row['loop']:9}{was!s:20}{now!s:20}{change:>6}{verdict}")
-    tell(f"{worse} of {len(new)} rows slower beyond the noise.")
+    tell(f"{worse} of {counted(seen, 'row')} slower beyond the noise.")
     return WORSE if worse else DONE
 
 
