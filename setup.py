@@ -25,6 +25,9 @@ MODES = {
         {"PENSTOCK_CHECK": "1"},
     ),
 }
+# Cython 3.3 drops references that it has not taken yet when making an object with keywords runs out of memory; the
+# older way of calling `__cinit__` and `__init__` does not.
+ALWAYS = {"CYTHON_VECTORCALL_TPNEW": "0"}
 MODULES = ["columns", "dispatch", "future", "graph", "plan", "ready", "run", "step"]
 CORE = Path("csrc/penstock/_core")
 
@@ -48,7 +51,7 @@ extensions = [
         depends=sources,
         extra_compile_args=compile_args,
         extra_link_args=link_args,
-        define_macros=list(macros.items()),
+        define_macros=list({**ALWAYS, **macros}.items()),
     )
     for name in MODULES
 ]

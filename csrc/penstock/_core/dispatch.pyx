@@ -214,12 +214,12 @@ cdef class Dispatch(Owner):
         self.advancing = True
         try:
             self.take_slice()
+            if self.more_to_start():
+                self.schedule()
         except BaseException as error:
             self.crash(error)
         finally:
             self.advancing = False
-        if self.more_to_start():
-            self.schedule()
         if self.watched:
             self.progressed()
         return self.close_if_done()
@@ -587,9 +587,9 @@ cdef class Dispatch(Owner):
 
     cdef int schedule(self) except -1:
         if not self.scheduled and not self.finished:
-            self.scheduled = True
             # In the run's context, which is nobody's body's.
             self._loop.call_soon(self._turn, context=self.run_context)
+            self.scheduled = True
         return 0
 
     def _turn(self):
