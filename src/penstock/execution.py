@@ -183,11 +183,11 @@ class Run(Dispatch):
 
     def progressed(self) -> None:
         """Wake who iterates over the records; called by the core after a slice."""
-        if self._watchers:
-            watchers, self._watchers = self._watchers, []
-            for watcher in watchers:
-                if not watcher.done():
-                    watcher.set_result(None)
+        # One by one: if there is no memory to wake one of them, the others are woken the next time.
+        while self._watchers:
+            watcher = self._watchers.pop(0)
+            if not watcher.done():
+                watcher.set_result(None)
 
     def add_done_callback(self, callback: Callable[[Run], object]) -> None:
         """Have ``callback(run)`` called by the event loop once the run has ended, however it did.
@@ -289,12 +289,12 @@ class Run(Dispatch):
 
     def closed(self) -> None:
         """Tell everybody that the run has ended."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)  # first: the rest may fail for want of memory
         if self._progress_timer is not None:
             self._progress_timer.cancel()
         if self._progress is not None:
             self._guarded(self._progress.close, self.report())
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
         if self._callbacks is not None:
             for callback, context in self._callbacks:
                 self._loop.call_soon(callback, self, context=context)

@@ -51,7 +51,7 @@ cdef class Dispatch(Owner):
     cdef int release_inputs(self, int32_t position) except -1
     cdef int release_ended(self, Py_ssize_t seen) except -1
     cdef int release_rest(self) except -1
-    cdef int cancel_suspended(self) except -1
+    cdef list suspended_tasks(self)
     cdef bint pristine(self, Task task, Py_ssize_t unshared) noexcept
     cdef Task fresh_task(self)
     cdef int end_pristine(self, int32_t position, PyObject *value, double now) except -1

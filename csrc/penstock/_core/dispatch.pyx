@@ -220,9 +220,13 @@ cdef class Dispatch(Owner):
             self.crash(error)
         finally:
             self.advancing = False
-        if self.watched:
-            self.progressed()
-        return self.close_if_done()
+        try:
+            if self.watched:
+                self.progressed()
+        finally:
+            # Whatever became of the news, a run whose tasks have all ended is over.
+            self.close_if_done()
+        return 0
 
     cdef bint more_to_start(self) noexcept:
         return self.core.queue.count > 0 and (
@@ -537,15 +541,10 @@ cdef class Dispatch(Owner):
         for position in range(self.core.plan.n):
             if self.core.state[position] == RUNNING and (self.suspended is None or position not in self.suspended):
                 self.note_error(<int32_t> position, error, ps_monotonic())
-        return self.cancel_suspended()
+        return cancel_together(self.suspended_tasks())
 
-    cdef int cancel_suspended(self) except -1:
-        """Cancel, all together, the bodies that wait."""
-        cdef Task task
-        if self.suspended is not None:
-            for task in list(self.suspended.values()):
-                task.request_cancel()
-        return 0
+    cdef list suspended_tasks(self):
+        return [] if self.suspended is None else list(self.suspended.values())
 
     # -- suspended bodies -------------------------------------------------------------------------------------
 
@@ -629,11 +628,13 @@ cdef class Dispatch(Owner):
     def stop(self):
         """Skip what has not started and cancel, all together and once, what is suspended."""
         cdef Py_ssize_t before = self.core.n_finished
+        cdef list tasks
         # A failure or a cancellation after the first must not fall into the clean-up of the others.
         if not self.core.stopped:
+            tasks = self.suspended_tasks()  # before anything changes, so that without memory nothing does
             self.core.stop()
             self.release_ended(before)
-            self.cancel_suspended()
+            cancel_together(tasks)
         if not self.advancing:
             self.schedule()
 
@@ -660,6 +661,14 @@ cdef object take(PyObject *reference):
     taken = <object> reference
     Py_DECREF(reference)
     return taken
+
+
+cdef int cancel_together(list tasks) except -1:
+    """Cancel bodies that wait."""
+    cdef Task task
+    for task in tasks:
+        task.request_cancel()
+    return 0
 
 
 cdef int close_unbegun(PyObject *coroutine) noexcept:

@@ -80,6 +80,14 @@ def set_narrow_limit(int64_t limit):
     return before
 
 
+cdef list row_of(dict rows, object key):
+    """The list of a key, made if there is none; without `setdefault`, which Python 3.13.0 gets wrong (see names.h)."""
+    row = rows.get(key)
+    if row is None:
+        row = rows[key] = []
+    return <list> row
+
+
 cdef int as_index(object number, int64_t bound) except -1:
     """An index given by Python, checked against the number of tasks."""
     cdef int64_t i = number
@@ -361,7 +369,7 @@ cdef class Graph:
     cdef int add_stray(self, int32_t source, int32_t target) except -1:
         if self.strays is None:
             self.strays = {}
-        self.strays.setdefault(target, []).append(source)
+        row_of(self.strays, target).append(source)
         return 0
 
     cdef Graph reversed_rows(self, int64_t n_listed):
@@ -727,14 +735,14 @@ cdef class Graph:
         cdef int32_t index
         if self.row_name != NULL:
             for row in range(self.rows.n):
-                sources = rows.setdefault(self.name_list[self.row_name[row]], [])
+                sources = row_of(rows, self.name_list[self.row_name[row]])
                 for e in range(ps_row_start(&self.rows, row), ps_row_start(&self.rows, row + 1)):
                     sources.append(self.name_list[self.rows.indices[e]])
         else:
             ps_names_index(&self.names)
             for row in range(self.rows.n):
                 index = ps_names_find(&self.names, <PyObject *> self.name_list[row])
-                sources = rows.setdefault(self.name_list[index], [])
+                sources = row_of(rows, self.name_list[index])
                 for e in range(ps_row_start(&self.rows, row), ps_row_start(&self.rows, row + 1)):
                     index = ps_names_find(&self.names, <PyObject *> self.name_list[self.rows.indices[e]])
                     sources.append(self.name_list[index])

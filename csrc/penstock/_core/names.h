@@ -201,7 +201,8 @@ static int ps_dict_build(ps_names *self)
             goto error;
         kept = PyDict_SetDefault(dict, PyList_GET_ITEM(list, i), index);
         Py_DECREF(index);
-        if (kept == NULL)
+        /* Python 3.13.0 gives a value all the same when it had no memory to put it in, and the dict is broken then. */
+        if (kept == NULL || PyErr_Occurred())
             goto error;
         if (self->list != list || PyList_GET_SIZE(list) != n) {
             ps_names_changed();

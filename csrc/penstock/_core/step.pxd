@@ -29,6 +29,7 @@ cdef class Task(Future):
     cdef int take_error(self, object error) except -1
     cdef int take_yield(self, object awaited) except -1
     cdef int wait_for(self, object awaited) except -1
+    cdef int wake_anyway(self) except -1
     cdef int request_cancel(self) except -1
     cdef int reject(self, str message) except -1
     cdef int register(self) except -1

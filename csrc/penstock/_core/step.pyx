@@ -199,8 +199,13 @@ cdef class Task(Future):
             return False
         self.n_cancels += 1
         # A future that is done already, or refuses, cannot carry the cancellation: the next step will.
-        if self.waiter is not None and self.waiter.cancel(msg=msg):
-            return True
+        if self.waiter is not None:
+            try:
+                if self.waiter.cancel(msg=msg):
+                    return True
+            except BaseException:
+                self.wake_anyway()
+                raise
         self._must_cancel = True
         self._cancel_message = msg
         return True
@@ -223,9 +228,9 @@ cdef class Task(Future):
     def _begin(self):
         """The eager first step: another task may be current, and is again afterwards."""
         before = swap_current(self._loop, None)
-        if register_eager is not None:
-            register_eager(self)
         try:
+            if register_eager is not None:
+                register_eager(self)
             self.step(None)
         finally:
             swap_current(self._loop, before)
@@ -370,6 +375,20 @@ cdef class Task(Future):
         if self._must_cancel and awaited.cancel(msg=self._cancel_message):
             self._must_cancel = False
         return 0
+
+    cdef int wake_anyway(self) except -1:
+        """Cancelling the future failed, but it may have ended, only without the memory to call back."""
+        try:
+            if self.waiter.done():
+                self._loop.call_soon(self._wake_if_waiting, self.waiter, context=self.context)
+        except Exception:
+            pass  # it is the first failure that counts
+        return 0
+
+    def _wake_if_waiting(self, future):
+        """Wake up, unless the future did call back."""
+        if self.waiter is future:
+            self._wakeup(future)
 
     cdef int request_cancel(self) except -1:
         """Cancel; if what it waits for cannot even be asked, the next step will."""
