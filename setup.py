@@ -28,7 +28,7 @@ MODES = {
 # Cython 3.3 drops references that it has not taken yet when making an object with keywords runs out of memory; the
 # older way of calling `__cinit__` and `__init__` does not.
 ALWAYS = {"CYTHON_VECTORCALL_TPNEW": "0"}
-MODULES = ["columns", "dispatch", "future", "graph", "plan", "ready", "run", "step"]
+MODULES = ["columns", "deadlines", "dispatch", "future", "graph", "orders", "plan", "ready", "rules", "run", "step"]
 CORE = Path("csrc/penstock/_core")
 
 mode = os.environ.get("PENSTOCK_BUILD", "release")

@@ -15,6 +15,7 @@ change.  Importing penstock starts nothing: no thread, no event loop policy, no 
 
 from penstock._core import Task as Task
 from penstock.errors import CycleError as CycleError
+from penstock.errors import DeadlockError as DeadlockError
 from penstock.errors import DependencyFailureError as DependencyFailureError
 from penstock.errors import DuplicateTaskError as DuplicateTaskError
 from penstock.errors import FormatError as FormatError
@@ -24,6 +25,7 @@ from penstock.errors import InvalidStateError as InvalidStateError
 from penstock.errors import PenstockError as PenstockError
 from penstock.errors import RunFailed as RunFailed
 from penstock.errors import SchedulerError as SchedulerError
+from penstock.errors import Skip as Skip
 from penstock.errors import TaskCancelledError as TaskCancelledError
 from penstock.errors import TaskDependencyError as TaskDependencyError
 from penstock.errors import TaskDuplicateExecutionError as TaskDuplicateExecutionError
@@ -32,26 +34,39 @@ from penstock.errors import TaskNotFoundError as TaskNotFoundError
 from penstock.errors import TaskOrderLoopError as TaskOrderLoopError
 from penstock.errors import TaskOrderNoExitError as TaskOrderNoExitError
 from penstock.errors import TaskRegistrationError as TaskRegistrationError
+from penstock.errors import TaskTimeout as TaskTimeout
 from penstock.errors import UnknownDependencyError as UnknownDependencyError
-from penstock.execution import Progress as Progress
+from penstock.errors import UnknownTaskError as UnknownTaskError
 from penstock.execution import Run as Run
+from penstock.factory import task_factory as task_factory
 from penstock.graph import TaskGraph as TaskGraph
 from penstock.graph import TaskOrder as TaskOrder
 from penstock.plan import ExecutionPlan as ExecutionPlan
 from penstock.plan import ExecutionPlanner as ExecutionPlanner
 from penstock.plan import ExecutionStage as ExecutionStage
+from penstock.policies import Observer as Observer
+from penstock.policies import Progress as Progress
+from penstock.policies import RetryPolicy as RetryPolicy
+from penstock.policies import TaskOptions as TaskOptions
 from penstock.report.models import ExecutionReport as ExecutionReport
 from penstock.report.models import TaskAttemptStatistics as TaskAttemptStatistics
 from penstock.report.models import TaskExecutionStatistics as TaskExecutionStatistics
 from penstock.report.models import TaskStageStatistics as TaskStageStatistics
+from penstock.scheduler import DynamicScheduler as DynamicScheduler
+from penstock.scheduler import ExecutionState as ExecutionState
+from penstock.scheduler import StageStatus as StageStatus
 
 __all__ = sorted(
-    name for name, value in globals().items() if isinstance(value, type) and value.__module__.startswith("penstock")
+    name
+    for name, value in globals().items()
+    if callable(value) and getattr(value, "__module__", "").startswith("penstock.")
 )
 
 # Reprs, tracebacks and pickles name the public place.
 for _name in __all__:
-    if globals()[_name].__flags__ & (1 << 9):  # a heap type: compiled classes know their module for good
+    if isinstance(globals()[_name], type) and globals()[_name].__flags__ & (
+        1 << 9
+    ):  # a heap type: compiled classes know their module for good
         globals()[_name].__module__ = "penstock"
 del _name
 

@@ -17,8 +17,11 @@
           TaskCancelledError
           TaskNotFoundError
           TaskDuplicateExecutionError
+          TaskTimeout (TimeoutError)
         RunFailed (ExceptionGroup)        report.raise_for_failure()
+        UnknownTaskError (KeyError)       a name that no task has
         InvalidStateError (RuntimeError)  a verb used at the wrong time
+        DeadlockError (RuntimeError)      nothing is running, and tasks are left
         InternalError                     our bug
 
 ``asyncio.CancelledError``, ``KeyboardInterrupt`` and ``SystemExit`` pass through untouched, and a task's own
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CycleError",
+    "DeadlockError",
     "DependencyFailureError",
     "DuplicateTaskError",
     "FormatError",
@@ -48,6 +52,7 @@ __all__ = [
     "PenstockError",
     "RunFailed",
     "SchedulerError",
+    "Skip",
     "TaskCancelledError",
     "TaskDependencyError",
     "TaskDuplicateExecutionError",
@@ -56,11 +61,16 @@ __all__ = [
     "TaskOrderLoopError",
     "TaskOrderNoExitError",
     "TaskRegistrationError",
+    "TaskTimeout",
     "UnknownDependencyError",
+    "UnknownTaskError",
 ]
 
 #: Names and arrows beyond this many are left out of a message; the attributes keep all of them.
 MAX_NAMES_SHOWN = 20
+
+#: In larger graphs unknown names get no look for similar ones: each takes some microseconds per task.
+MOST_COMPARED = 100_000
 
 
 def shown(name: object) -> str:
@@ -223,6 +233,32 @@ def close_matches(missing: Hashable, names: Iterable[Hashable], *, most: int = 2
     return tuple(difflib.get_close_matches(missing, [name for name in names if isinstance(name, str)], most, 0.7))
 
 
+class UnknownTaskError(SchedulerError, KeyError):
+    """A name was given that no task has.
+
+    Attributes
+    ----------
+    name : hashable
+        The name.
+    close_matches : tuple of str
+        Names in the graph that look like it.
+    """
+
+    def __init__(self, name: Hashable, where: str, names: Sequence[Hashable] = ()) -> None:
+        super().__init__(name)
+        self.name = name
+        self.where = where
+        # Each look compares with every name.
+        self.close_matches = close_matches(name, names) if len(names) <= MOST_COMPARED else ()
+
+    def __str__(self) -> str:
+        hint = f"; did you mean {' or '.join(self.close_matches)}?" if self.close_matches else ""
+        return f"{self.where}: no task has the name {self.name!r}{hint}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.name, self.where), {"close_matches": self.close_matches}
+
+
 class TaskOrderNoExitError(GraphError):
     """Every task has a dependency, so none can be first."""
 
@@ -349,6 +385,26 @@ class TaskDuplicateExecutionError(TaskError):
         return type(self), (self.task_name,)
 
 
+class TaskTimeout(TaskError, TimeoutError):
+    """An attempt of a task took longer than its ``task_timeout`` allows.
+
+    Attributes
+    ----------
+    task_name : hashable
+        The task.
+    seconds : float
+        The time it was given.
+    """
+
+    def __init__(self, task_name: Hashable, seconds: float) -> None:
+        super().__init__(f"Task '{shown(task_name)}' timed out after {seconds:g} s")
+        self.task_name = task_name
+        self.seconds = seconds
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.task_name, self.seconds)
+
+
 class RunFailed(SchedulerError, ExceptionGroup[Exception]):
     """Raised by ``report.raise_for_failure()``; its members are the exceptions that the tasks raised.
 
@@ -379,6 +435,38 @@ class RunFailed(SchedulerError, ExceptionGroup[Exception]):
 
 class InvalidStateError(SchedulerError, RuntimeError):
     """A verb was used at the wrong time; the message says which one fits."""
+
+
+class DeadlockError(SchedulerError, RuntimeError):
+    """Nothing is running or timed, and tasks are left that nothing will ever start.
+
+    Attributes
+    ----------
+    blocking : tuple
+        The names of the unfinished tasks whose own dependencies have all ended, or all unfinished ones.
+    """
+
+    def __init__(self, blocking: Sequence[Hashable], left: int) -> None:
+        self.blocking = tuple(blocking)
+        self.left = left
+        super().__init__(f"nothing is running and {left:,} tasks are left; blocking: {shown_list(self.blocking)}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.blocking, self.left)
+
+
+class Skip(PenstockError):
+    """A body raises this to say that there is nothing to do; its dependents are skipped, and nothing has failed.
+
+    Parameters
+    ----------
+    reason
+        Why, for the report.
+    """
+
+    def __init__(self, reason: object = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class InternalError(SchedulerError):

@@ -12,40 +12,32 @@ import logging
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Hashable, Iterable, Mapping
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Hashable, Mapping
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any, Protocol
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TextIO
 
 from penstock._core import STATE_NAMES, Dispatch, RunState
-from penstock._core.dispatch import functions_by_task
-from penstock.errors import InvalidStateError
+from penstock._core.dispatch import functions_by_task, register_task, run_of
+from penstock._core.future import Future
+from penstock.errors import DeadlockError, InvalidStateError, shown
 from penstock.graph import TaskFunction, check_function
+from penstock.observing import Observation
+from penstock.policies import Progress
 from penstock.report.models import ExecutionReport, RunFacts, TaskExecutionStatistics
+from penstock.settings import Settings
 
 if TYPE_CHECKING:
     from penstock.plan import ExecutionPlan
+    from penstock.policing import Policing
 
-__all__ = ["Progress", "Run"]
+__all__ = ["Run"]
 
 logger = logging.getLogger("penstock")
 
-FAILURE_POLICIES = ("stop", "continue")
-
-#: Seconds of running bodies after which the event loop gets its turn.
-TIME_SLICE = 0.005
-
 #: Seconds between two calls of a progress object.
 PROGRESS_INTERVAL = 0.1
-
-
-class Progress(Protocol):
-    """What ``progress=`` takes: called from a timer, at most ten times a second, never per task."""
-
-    def update(self, counts: dict[str, int]) -> None:
-        """Show how many tasks there are in each state."""
-
-    def close(self, report: ExecutionReport) -> None:
-        """Show the end of the run."""
 
 
 class Run(Dispatch):
@@ -59,11 +51,14 @@ class Run(Dispatch):
     """
 
     __slots__ = (
+        "_awaiting",
         "_begun",
         "_callbacks",
         "_cancelled",
         "_epoch",
         "_final",
+        "_guard",
+        "_observation",
         "_progress",
         "_progress_timer",
         "_thread",
@@ -84,11 +79,17 @@ class Run(Dispatch):
         missing: list[Hashable] | None,
         pass_results: bool,
         keep: str | list[int] | None,
+        policing: Policing | None,
+        clock: Callable[[], float] | None,
+        slow: float,
     ) -> None:
+        self._awaiting: list[asyncio.Task[Any] | None] = []
+        self._guard: _Guard | None = None
         self._begun = False
         self._cancelled = False
         self._epoch = time.time()
         self._final: ExecutionReport | None = None
+        self._observation: Observation | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._callbacks: list[tuple[Callable[[Run], object], Context]] | None = None
         self._progress: Progress | None = None
@@ -99,7 +100,7 @@ class Run(Dispatch):
             core.stop()
 
     def __repr__(self) -> str:
-        return f"<Run {self.state}: {self.core.n_finished:,} of {self._plan.total_tasks:,} tasks ended>"
+        return f"<Run {self.state}: {self._core.n_finished:,} of {self._plan.total_tasks:,} tasks ended>"
 
     # -- awaiting -------------------------------------------------------------------------------------------
 
@@ -110,6 +111,7 @@ class Run(Dispatch):
                 self._begun = True
                 self._begin()
             if not self.finished:
+                self._refuse_to_wait_for_itself()
                 yield from self._wait().__await__()
             if self.fatal is not None:
                 raise self.fatal
@@ -120,7 +122,33 @@ class Run(Dispatch):
             # The frame of a body that raised refers to this one, and the run to the exception.
             del self
 
+    def _refuse_to_wait_for_itself(self) -> None:
+        """Raise if this run can only end after the task that is about to wait for it."""
+        try:
+            current = asyncio.current_task()
+        except RuntimeError:
+            return
+        waiting, seen = [current], set()
+        while waiting:
+            task = waiting.pop()
+            run = run_of(task)
+            if run is self:
+                raise InvalidStateError(f"a body of {self!r} cannot wait for the run that it is part of")
+            # A body of another run: who waits for that one?
+            if run is not None and run not in seen:
+                seen.add(run)
+                waiting.extend(run._awaiting)
+
     async def _wait(self) -> None:
+        task = asyncio.current_task()
+        self._awaiting.append(task)
+        try:
+            await self._wait_until_finished()
+        finally:
+            self._awaiting.remove(task)
+            del task
+
+    async def _wait_until_finished(self) -> None:
         cancelled: asyncio.CancelledError | None = None
         while not self.finished:
             if self._waiter is None:
@@ -151,13 +179,13 @@ class Run(Dispatch):
         seen = 0
         self._watch()
         while True:
-            ended = self.core.ended_since(seen)
+            ended = self._core.ended_since(seen)
             report = self._snapshot_view() if ended else None
             for position in ended:
                 assert report is not None
                 yield report.record_at(position)
             seen += len(ended)
-            if self.finished and seen == self.core.n_finished:
+            if self.finished and seen == self._core.n_finished:
                 if self.fatal is not None:
                     try:
                         raise self.fatal
@@ -179,10 +207,16 @@ class Run(Dispatch):
         watcher = self._loop.create_future()
         assert self._watchers is not None
         self._watchers.append(watcher)
-        await watcher
+        try:
+            await watcher
+        finally:
+            if watcher in self._watchers:
+                self._watchers.remove(watcher)
 
-    def progressed(self) -> None:
-        """Wake who iterates over the records; called by the core after a slice."""
+    def _progressed(self) -> None:
+        """Tell the observer, and wake who iterates over the records; called by the core after a slice."""
+        if self._observation is not None:
+            self._observation.tell(self)
         # One by one: if there is no memory to wake one of them, the others are woken the next time.
         while self._watchers:
             watcher = self._watchers.pop(0)
@@ -194,6 +228,8 @@ class Run(Dispatch):
 
         It is called in the context variables of the caller of this method.
         """
+        if not callable(callback):
+            raise TypeError(f"{callback!r} cannot be called; give a function of the run")
         context = copy_context()
         if self.finished:
             self._loop.call_soon(callback, self, context=context)
@@ -202,11 +238,21 @@ class Run(Dispatch):
         else:
             self._callbacks.append((callback, context))
 
+    def remove_done_callback(self, callback: Callable[[Run], object]) -> int:
+        """Take back a callback; return how many times it had been added."""
+        before = self._callbacks or []
+        self._callbacks = [pair for pair in before if pair[0] != callback]
+        return len(before) - len(self._callbacks)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a Run belongs to its event loop and can be neither pickled nor copied; its plan can be")
+
     # -- what any thread may call -----------------------------------------------------------------------------
 
     def cancel(self) -> bool:
         """Cancel the run: running tasks are cancelled together, the others are skipped.
 
+        Tasks that run when their dependencies have finished still do; cancelling once more stops those, too.
         Awaiting the run raises ``CancelledError`` once everything that was started has ended.
 
         Returns
@@ -227,9 +273,12 @@ class Run(Dispatch):
 
     def _cancel_here(self) -> None:
         if not self.finished:
+            again = self._cancelled
             self._cancelled = True
             self._begun = True
-            self.stop()
+            if self._policing is not None:
+                self._policing.cancel_tails()
+            self._stop(again)
 
     @property
     def state(self) -> str:
@@ -238,7 +287,7 @@ class Run(Dispatch):
 
     def counts(self) -> dict[str, int]:
         """Return how many tasks there are in each state."""
-        return dict(zip(STATE_NAMES, self.core.tally(), strict=True))
+        return dict(zip(STATE_NAMES, self._core.tally(), strict=True))
 
     def done(self) -> bool:
         """Return True once every task has ended."""
@@ -251,9 +300,9 @@ class Run(Dispatch):
         if self._final is not None:
             return self._final
         if self.finished:
-            self._final = ExecutionReport(self._plan, self.core, self._facts(self.ended_at))
+            self._final = ExecutionReport(self._plan, self._core, self._facts(self.ended_at))
             return self._final
-        return ExecutionReport(self._plan, self.core.copy(), self._facts(None).frozen())
+        return ExecutionReport(self._plan, self._core.copy(), self._facts(None).frozen())
 
     def _last_report(self) -> ExecutionReport:
         """Return the report of a run that nobody will wait for any longer.
@@ -262,7 +311,7 @@ class Run(Dispatch):
         """
         if self.finished:
             return self.report()
-        core = self.core.copy()
+        core = self._core.copy()
         core.stop()
         facts = self._facts(time.monotonic()).frozen()
         facts.forced_state = "cancelled"
@@ -270,38 +319,73 @@ class Run(Dispatch):
 
     def _snapshot_view(self) -> ExecutionReport:
         """Return a report that looks at the columns as they are just now, without a copy."""
-        return ExecutionReport(self._plan, self.core, self._facts(None))
+        return ExecutionReport(self._plan, self._core, self._facts(None))
 
     def _facts(self, ended: float | None) -> RunFacts:
         return RunFacts(
-            results=self.results,
-            exceptions=self.exceptions,
-            failures=self.failed_positions,
+            results=self._results,
+            exceptions=self._exceptions,
+            failures=self._failed_positions,
             missing=self._missing or [],
             stop_on_failure=self.stop_on_failure,
             forced_state="cancelled" if ended is not None and (self._cancelled or self.fatal is not None) else None,
             epoch=self._epoch,
             started=self.started_at,
             ended=ended,
+            policies=None if self._policing is None else self._policing.facts,
         )
 
     # -- called by the core ---------------------------------------------------------------------------------
 
-    def closed(self) -> None:
+    def _closed(self) -> None:
         """Tell everybody that the run has ended."""
-        if self._waiter is not None and not self._waiter.done():
+        guard, self._guard = self._guard, None
+        closed = self._loop.is_closed()  # then nobody there would hear of it
+        if not closed and self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)  # first: the rest may fail for want of memory
-        if self._progress_timer is not None:
-            self._progress_timer.cancel()
-        if self._progress is not None:
-            self._guarded(self._progress.close, self.report())
+        if not closed and guard is not None:
+            guard.set_result(None)
+        try:
+            if self._policing is not None:
+                self._policing.close()
+            if self._progress_timer is not None:
+                self._progress_timer.cancel()
+            if self._progress is not None:
+                self._guarded(self._progress.close, self.report())
+        finally:
+            if not closed:
+                self._call_back()
+
+    def _call_back(self) -> None:
         if self._callbacks is not None:
             for callback, context in self._callbacks:
                 self._loop.call_soon(callback, self, context=context)
             self._callbacks = None
-        self.progressed()
+        self._progressed()
 
-    def failed(self, position: int, error: BaseException) -> None:
+    def _deadlock(self) -> DeadlockError:
+        """Return the exception for a run in which nothing moves any more."""
+        states, names, order = self._core.states, self._plan.names, self._plan.order
+        waiting = [p for p in range(self._plan.total_tasks) if STATE_NAMES[states[p]] in ("ready", "running")]
+        left = self._plan.total_tasks - self._core.n_finished
+        return DeadlockError([names[order[position]] for position in waiting], left)
+
+    def _name_of(self, position: int) -> Any:
+        """Return the name of the task at a position of the plan."""
+        return self._plan.names[self._plan.order[position]]
+
+    def _blocked(self, position: int, seconds: float) -> None:
+        """Warn, once per function, of a body that kept the event loop from everybody else."""
+        function, _ = self._call_of(position)
+        if _first_time(function):
+            logger.warning(
+                "task %s kept the event loop for %.1f s in one step, and everything else on it waited; "
+                'call plain functions with sync_in="thread", or await asyncio.to_thread(...) in a coroutine',
+                shown(self._name_of(position)),
+                seconds,
+            )
+
+    def _failed(self, position: int, error: BaseException) -> None:
         """Log the failure of a task."""
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("task %s failed", self._plan.names[self._plan.order[position]], exc_info=error)
@@ -329,24 +413,80 @@ class Run(Dispatch):
         return True
 
 
+_warned: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def _first_time(function: Any) -> bool:
+    """Return True the first time it is asked about a function; always for what cannot be remembered."""
+    function = getattr(function, "__func__", function)  # bound methods are made anew all the time
+    try:
+        if function in _warned:
+            return False
+        _warned.add(function)
+    except TypeError:
+        pass
+    return True
+
+
+def start_run(run: Run) -> None:
+    """Begin with the next turn of the event loop, whether anybody waits for the run or not."""
+    run._begun = True
+    run._schedule()
+    run._guard = _Guard(run)
+
+
+class _Guard(Future[None]):
+    """Stands for a run among the tasks of its event loop.
+
+    Whoever shuts an event loop down cancels all its tasks and waits for them.  Without something that stands for the
+    run only its bodies would be cancelled, and others started in their place.
+    """
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(loop=run._loop)
+        self._run = run
+        register_task(self)
+
+    def cancel(self, msg: object = None) -> bool:
+        """Cancel the run; this ends when everything that the run has started has ended."""
+        return not self.done() and self._run.cancel()
+
+    # What those look at who list the tasks.
+
+    def get_name(self) -> str:
+        """Return a name."""
+        return f"penstock run of {self._run._plan.total_tasks:,} tasks"
+
+    def get_coro(self) -> Coroutine[Any, Any, None]:
+        """Return a coroutine that has ended; it is there to have a name."""
+        coroutine = self._run._wait()
+        coroutine.close()
+        return coroutine
+
+    def get_context(self) -> None:
+        """Return None: nothing runs in a context of its own."""
+
+    def get_stack(self, *, limit: int | None = None) -> list[FrameType]:
+        """Return an empty list."""
+        return []
+
+    def print_stack(self, *, limit: int | None = None, file: TextIO | None = None) -> None:
+        """Print what is known."""
+        print(repr(self._run), file=file)
+
+    def cancelling(self) -> int:
+        """Return 1 if the run was cancelled."""
+        return int(self._run._cancelled)
+
+    def uncancel(self) -> int:
+        """Take back nothing: a run that was cancelled stays so."""
+        return int(self._run._cancelled)
+
+
 def create_run(
-    plan: ExecutionPlan,
-    func: Callable[[Any], Any] | Mapping[Any, TaskFunction] | None,
-    max_concurrency: int | None,
-    failure_policy: str,
-    keep_results: str | Iterable[Hashable],
-    pass_results: bool,
-    progress: bool | Progress | None,
-    time_slice: float,
+    plan: ExecutionPlan, func: Callable[[Any], Any] | Mapping[Any, TaskFunction] | None, settings: Settings
 ) -> Run:
-    """Check the arguments of ``plan.start`` and return the handle; nothing has begun."""
-    if max_concurrency is not None:
-        _check_concurrency(max_concurrency)
-    if failure_policy not in FAILURE_POLICIES:
-        raise ValueError(f"failure_policy is {failure_policy!r}; give 'stop' or 'continue'")
-    keep = None if keep_results == "all" else _kept(plan, keep_results)
-    if not time_slice > 0.0:
-        raise ValueError(f"time_slice is {time_slice!r}; give seconds above 0")
+    """Return the handle of a run; nothing has begun."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -354,37 +494,31 @@ def create_run(
             "plan.start needs a running event loop; from synchronous code call plan.run_sync(...)"
         ) from None
     functions, function, missing = _bodies(plan, func)
+    observed = settings.observer is not None
     run = Run(
-        RunState(plan._compiled, min(max_concurrency or 0, plan.total_tasks)),
+        RunState(plan._compiled, settings.max_concurrency, observed, settings.rules),
         loop,
         functions,
         function,
         plan._compiled.graph.names,
-        failure_policy == "stop",
-        time_slice,
+        settings.stop_on_failure,
+        settings.time_slice,
         plan,
         missing,
-        pass_results,
-        keep,
+        settings.pass_results,
+        settings.keep,
+        settings.policing,
+        getattr(loop, "penstock_clock", None),
+        settings.slow,
     )
-    if progress is not None and progress is not False:
-        run._show(_progress(progress, plan.total_tasks))
+    if settings.policing is not None:
+        settings.policing.begin(run, settings.special, settings.tails)
+    if settings.observer is not None:
+        run._observation = Observation(settings.observer)
+        run.watched = True
+    if settings.progress is not None and settings.progress is not False:
+        run._show(_progress(settings.progress, plan.total_tasks))
     return run
-
-
-def _kept(plan: ExecutionPlan, keep_results: str | Iterable[Hashable]) -> str | list[int]:
-    if not isinstance(keep_results, str):
-        return plan._tasks(keep_results, "keep_results")
-    if keep_results not in ("sinks", "none"):
-        raise ValueError(f"keep_results is {keep_results!r}; give 'all', 'sinks', 'none' or a list of names")
-    return keep_results
-
-
-def _check_concurrency(max_concurrency: object) -> None:
-    if isinstance(max_concurrency, bool) or not isinstance(max_concurrency, int):
-        raise TypeError(f"max_concurrency is {max_concurrency!r}; give a positive int, or None for no limit")
-    if max_concurrency < 1:
-        raise ValueError(f"max_concurrency is {max_concurrency}; give a positive int, or None for no limit")
 
 
 def _progress(progress: bool | Progress, total: int) -> Progress | None:

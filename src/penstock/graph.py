@@ -16,7 +16,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from penstock._core import Graph, Plan
+from penstock._core.orders import columns_of
 from penstock._views import SequenceView
+from penstock.policies import TaskOptions
 
 if TYPE_CHECKING:
     import networkx
@@ -92,7 +94,7 @@ class TaskGraph:
     #: networkx functions dispatch to penstock's compiled ones when given a TaskGraph.
     __networkx_backend__ = "penstock"
 
-    __slots__ = ("__weakref__", "_core", "_functions", "_lock", "_plan", "_planned", "_successors")
+    __slots__ = ("__weakref__", "_core", "_functions", "_lock", "_options", "_plan", "_planned", "_successors")
 
     def __init__(self) -> None:
         self._adopt(Graph())
@@ -100,6 +102,7 @@ class TaskGraph:
     def _adopt(self, core: Graph) -> None:
         self._core = core
         self._functions: dict[Hashable, TaskFunction] = {}
+        self._options: dict[Hashable, TaskOptions] = {}
         self._lock = threading.RLock()
         self._forget()
 
@@ -114,6 +117,7 @@ class TaskGraph:
         with self._lock:
             other = type(self)._of(self._core.copy())
             other._functions.update(self._functions)
+            other._options.update(self._options)
             return other
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -282,26 +286,7 @@ class TaskGraph:
         TypeError
             An item is no TaskOrder.
         """
-        names: list[Hashable] = []
-        rows: list[list[Hashable]] = []
-        for number, order in enumerate(orders):
-            if not isinstance(order, TaskOrder):
-                raise TypeError(f"item {number} is {order!r}; give TaskOrder objects")
-            row = []
-            for dependency in order.dependencies:
-                if not isinstance(dependency, TaskOrder):
-                    raise TypeError(
-                        f"item {number}, {order.task_name!r}, has the dependency {dependency!r}; give TaskOrder objects"
-                    )
-                row.append(dependency.task_name)
-            names.append(order.task_name)
-            rows.append(row)
-        if len(set(names)) == len(names):
-            return cls._finish(Graph.from_rows, names, rows, False)
-        graph = cls()
-        for name, row in zip(names, rows, strict=True):
-            graph.add_task(name, depends_on=row)
-        return graph
+        return cls._of(Graph.from_endpoints(*columns_of(orders, TaskOrder), True))
 
     @classmethod
     def from_wfformat(cls, source: str | PathLike[str] | Mapping[str, Any]) -> TaskGraph:
@@ -318,7 +303,13 @@ class TaskGraph:
 
     # -- changing -----------------------------------------------------------------------------------------
 
-    def add_task(self, name: Hashable, func: TaskFunction | None = None, depends_on: Iterable[Hashable] = ()) -> None:
+    def add_task(
+        self,
+        name: Hashable,
+        func: TaskFunction | None = None,
+        depends_on: Iterable[Hashable] = (),
+        options: TaskOptions | None = None,
+    ) -> None:
         """Add one task; its dependencies may be added later.
 
         Parameters
@@ -329,6 +320,8 @@ class TaskGraph:
             What the task runs: called without arguments; a coroutine that it returns is awaited.
         depends_on
             The names of the tasks that must succeed before this one starts.
+        options
+            What is different for this task when the graph is run.
 
         Raises
         ------
@@ -340,6 +333,8 @@ class TaskGraph:
             check_function(name, func)
         if isinstance(depends_on, (str, bytes)):
             raise TypeError(f"task {name!r}: depends_on is the text {depends_on!r}; put it into a list")
+        if options is not None and not isinstance(options, TaskOptions):
+            raise TypeError(f"task {name!r}: options are {options!r}; give TaskOptions(...)")
         dependencies = list(depends_on)
         for dependency in dependencies:
             hash(dependency)
@@ -350,6 +345,8 @@ class TaskGraph:
             self._forget()
             if func is not None:
                 self._functions[name] = func
+            if options is not None:
+                self._options[name] = options
 
     # -- reading ------------------------------------------------------------------------------------------
 

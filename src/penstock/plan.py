@@ -10,11 +10,11 @@ from __future__ import annotations
 import bisect
 import math
 import time
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from penstock._core import Graph, Plan
 from penstock._views import LazySequence, SequenceView
@@ -23,14 +23,18 @@ from penstock.errors import (
     DuplicateTaskError,
     GraphError,
     UnknownDependencyError,
+    UnknownTaskError,
     close_matches,
     gather,
+    shown,
 )
-from penstock.execution import TIME_SLICE, create_run, own_bodies, run_on_own_loop
+from penstock.execution import create_run, own_bodies, run_on_own_loop, start_run
 from penstock.graph import TaskFunction, TaskGraph, TaskOrder
+from penstock.policies import RunOptions, TaskOptions
+from penstock.settings import settled
 
 if TYPE_CHECKING:
-    from penstock.execution import Bodies, Progress, Run
+    from penstock.execution import Bodies, Run
     from penstock.report.models import ExecutionReport
 
 __all__ = ["ExecutionPlan", "ExecutionPlanner", "ExecutionStage"]
@@ -80,9 +84,16 @@ class ExecutionPlan:
         Seconds that checking and planning took; 0.0 for an unpickled plan.
     """
 
-    def __init__(self, compiled: Plan, functions: Mapping[Hashable, TaskFunction], planning_duration: float) -> None:
+    def __init__(
+        self,
+        compiled: Plan,
+        functions: Mapping[Hashable, TaskFunction],
+        planning_duration: float,
+        options: Mapping[Hashable, TaskOptions],
+    ) -> None:
         self._compiled = compiled
         self._functions = dict(functions)
+        self._options = dict(options)
         self.planning_duration = planning_duration
 
     @cached_property
@@ -98,6 +109,7 @@ class ExecutionPlan:
             (indptr.format, indptr.tobytes()),
             indices.tobytes(),
             self._functions,
+            self._options,
         )
 
     def __repr__(self) -> str:
@@ -188,6 +200,47 @@ class ExecutionPlan:
         stages, tasks, awaited = zip(*found, strict=True) if found else ((), (), ())
         return list(stages), list(tasks), list(awaited)
 
+    @property
+    def original_tasks(self) -> Sequence[TaskOrder]:
+        """A `TaskOrder` for each task, in the order they were added; made when looked at."""
+        graph, names = self._compiled.graph, self.names
+
+        def order(task: int) -> TaskOrder:
+            return TaskOrder(names[task], [TaskOrder(names[other]) for other in graph.predecessors_of(task)])
+
+        return LazySequence(self.total_tasks, order, "order")
+
+    # -- as text --------------------------------------------------------------------------------------------
+
+    def get_dependency_graph_info(self) -> str:
+        """Return a line for each task that says what it depends on."""
+        if not self.total_tasks:
+            return "The plan has no tasks."
+        graph, names = self._compiled.graph, self.names
+        lines = ["Dependencies:"]
+        for task in range(self.total_tasks):
+            depends_on = ", ".join(shown(names[other]) for other in graph.predecessors_of(task)) or "none"
+            lines.append(f"- {shown(names[task])}: depends on [{depends_on}]")
+        return "\n".join(lines)
+
+    def get_visualization_table(self) -> str:
+        """Return a line for each stage that says what starts, is waited for and is in flight."""
+        if not self.depth:
+            return "The plan has no stages."
+        lines = [f"Execution plan ({self.depth} stages):"]
+        for stage in self.stages:
+            lines.append(
+                f"- stage {stage.stage_id}: start={stage.start_tasks!r}, wait={stage.wait_for_tasks!r}, "
+                f"parallel={stage.parallel_tasks!r}"
+            )
+        return "\n".join(lines)
+
+    def get_full_visualization(self) -> str:
+        """Return both of these texts with an empty line in between."""
+        return f"{self.get_dependency_graph_info()}\n\n{self.get_visualization_table()}"
+
+    # -- paths ----------------------------------------------------------------------------------------------
+
     def critical_path(
         self, durations: Mapping[Any, float] | Sequence[float] | None = None
     ) -> tuple[tuple[Any, ...], float]:
@@ -251,8 +304,8 @@ class ExecutionPlan:
 
         Raises
         ------
-        KeyError
-            A target is no task.
+        UnknownTaskError
+            A target is no task; also a KeyError.
         TypeError
             `targets` is text.
         """
@@ -261,17 +314,20 @@ class ExecutionPlan:
         part = graph.restricted(sorted(graph.reachable(self._tasks(targets, "targets"))))
         names = part.names
         functions = {name: self._functions[name] for name in names if name in self._functions}
-        return ExecutionPlan(Plan(part), functions, time.perf_counter() - started)
+        options = {name: self._options[name] for name in names if name in self._options}
+        return ExecutionPlan(Plan(part), functions, time.perf_counter() - started, options)
 
     def _tasks(self, names: Iterable[Hashable], what: str) -> list[int]:
         """Return the numbers of tasks given by name."""
         if isinstance(names, (str, bytes)):
             raise TypeError(f"{what} is the text {names!r}; put the name into a list")
+        if not isinstance(names, Iterable):
+            raise TypeError(f"{what} is {names!r}; give a list of names")
         found = []
         for name in names:
             task = self._compiled.graph.find(name)
             if task < 0:
-                raise KeyError(name)
+                raise UnknownTaskError(name, what, self.names)
             found.append(task)
         return found
 
@@ -280,13 +336,7 @@ class ExecutionPlan:
     def start(
         self,
         func: Callable[[Any], Any] | Mapping[Any, TaskFunction] | None = None,
-        *,
-        max_concurrency: int | None = None,
-        failure_policy: str = "stop",
-        keep_results: str | Iterable[Hashable] = "all",
-        pass_results: bool = False,
-        progress: bool | Progress | None = None,
-        time_slice: float = TIME_SLICE,
+        **options: Unpack[RunOptions],
     ) -> Run:
         """Start a run on the current event loop and return its handle.
 
@@ -298,22 +348,43 @@ class ExecutionPlan:
             What to call: ``func(name)`` for every task, or a mapping of each name to a function without arguments, or
             nothing to use the functions that the graph was given.  A coroutine that a function returns is awaited.
             Plain functions run on the event loop, one at a time.
-        max_concurrency
+        max_concurrency : int, optional
             How many tasks may be running at once; by default as many as are ready.
-        failure_policy
+        failure_policy : {"stop", "continue"}
             ``"stop"``: at the first failure running tasks are cancelled and the rest is skipped.  ``"continue"``:
             only the tasks that depend on the failed one are skipped.
-        keep_results
-            Whose results the report has: ``"all"``, ``"sinks"`` (tasks that no other depends on), ``"none"``, or an
-            iterable of names.  A value that neither the report nor a task needs any longer is let go at once.
-        pass_results
+        keep_results : {"all", "sinks", "none"} or iterable of names
+            Whose results the report has; sinks are tasks that no other depends on.  A value that neither the report
+            nor a task needs any longer is let go at once.
+        pass_results : bool
             Call ``func(name, *results)``, or the mapped function with ``*results``: the results of the task's
-            dependencies, in the order they were declared.
-        progress
+            dependencies, in the order they were declared; None for one that did not succeed.
+        retries : int or RetryPolicy, optional
+            The number of extra attempts of a task that failed, at once and for any ``Exception``; or a `RetryPolicy`.
+        task_timeout : float, optional
+            Seconds for each attempt of a task.  A body that suspends is cancelled then, and has failed with
+            `TaskTimeout`; one that does not suspend cannot be interrupted.
+        timeout : float, optional
+            Seconds for the run.  Then running tasks are cancelled, the rest is skipped, and the run has failed.
+        sync_in : {"loop", "thread"}
+            Where plain functions are called: on the event loop, or in threads.
+        stage_barriers : bool
+            Start a stage only when all tasks of the stages before it have ended.
+        concurrency_context : async context manager, optional
+            Entered around each task, once for all its attempts; ``asyncio.Semaphore(8)``, say.
+        limits : mapping of text to int, optional
+            Named limits: how many tasks may run at once that use them (`TaskOptions`).
+        observer : Observer, optional
+            Is told of starts, retries and ends, in batches.
+        options : mapping of names to TaskOptions, optional
+            What is different for single tasks; stands above what the graph says.
+        progress : bool or Progress, optional
             True for a line on the terminal (nothing elsewhere), or an object with ``update(counts)`` and
             ``close(report)``, called at most ten times a second.
-        time_slice
-            Seconds of running bodies after which the event loop gets its turn.
+        time_slice : float
+            Seconds of running bodies after which the event loop gets its turn; 0.005 by default.
+        slow_body : float, optional
+            Warn, once per function, of a body that keeps the event loop for longer; 1.0 by default, None for never.
 
         Returns
         -------
@@ -324,24 +395,17 @@ class ExecutionPlan:
         ------
         InvalidStateError
             No event loop is running, or the graph has no functions at all and none are given.
-        TypeError, ValueError
-            An argument makes no sense.
+        TypeError, ValueError, KeyError
+            An argument makes no sense, or names a task that is not there.
         """
-        run = create_run(self, func, max_concurrency, failure_policy, keep_results, pass_results, progress, time_slice)
-        run._begun = True
-        run._schedule()
+        run = create_run(self, func, settled(self, options))
+        start_run(run)
         return run
 
     async def run(
         self,
         func: Callable[[Any], Any] | Mapping[Any, TaskFunction] | None = None,
-        *,
-        max_concurrency: int | None = None,
-        failure_policy: str = "stop",
-        keep_results: str | Iterable[Hashable] = "all",
-        pass_results: bool = False,
-        progress: bool | Progress | None = None,
-        time_slice: float = TIME_SLICE,
+        **options: Unpack[RunOptions],
     ) -> ExecutionReport:
         """Run every task once, each after all its dependencies, and return the report.
 
@@ -358,23 +422,17 @@ class ExecutionPlan:
             The run was cancelled from outside; everything started has been cancelled and awaited.
         KeyboardInterrupt, SystemExit
             A task raised it; everything else was stopped first.
-        InvalidStateError, TypeError, ValueError
+        DeadlockError
+            Nothing was running any more, and tasks were left.
+        InvalidStateError, TypeError, ValueError, KeyError
             As for `start`.
         """
-        return await create_run(
-            self, func, max_concurrency, failure_policy, keep_results, pass_results, progress, time_slice
-        )
+        return await create_run(self, func, settled(self, options))
 
     def run_sync(
         self,
         func: Callable[[Any], Any] | Mapping[Any, TaskFunction] | None = None,
-        *,
-        max_concurrency: int | None = None,
-        failure_policy: str = "stop",
-        keep_results: str | Iterable[Hashable] = "all",
-        pass_results: bool = False,
-        progress: bool | Progress | None = None,
-        time_slice: float = TIME_SLICE,
+        **options: Unpack[RunOptions],
     ) -> ExecutionReport:
         """Run from synchronous code, on an event loop of its own (uvloop's where it is installed).
 
@@ -385,19 +443,7 @@ class ExecutionPlan:
         InvalidStateError
             An event loop is running in this thread, as in a notebook: write ``await plan.run(...)`` there.
         """
-
-        def main() -> Awaitable[ExecutionReport]:
-            return self.run(
-                func,
-                max_concurrency=max_concurrency,
-                failure_policy=failure_policy,
-                keep_results=keep_results,
-                pass_results=pass_results,
-                progress=progress,
-                time_slice=time_slice,
-            )
-
-        return run_on_own_loop(main, "await plan.run(...)")
+        return run_on_own_loop(lambda: self.run(func, **options), "await plan.run(...)")
 
 
 def _unpickle(
@@ -405,9 +451,10 @@ def _unpickle(
     indptr: tuple[Literal["i", "q"], bytes],
     indices: bytes,
     functions: dict[Hashable, TaskFunction],
+    options: dict[Hashable, TaskOptions],
 ) -> ExecutionPlan:
     core = Graph.from_arrays(memoryview(indptr[1]).cast(indptr[0]), memoryview(indices).cast("i"), False, names)
-    return ExecutionPlan(Plan(core), functions, 0.0)
+    return ExecutionPlan(Plan(core), functions, 0.0, options)
 
 
 class ExecutionPlanner:
@@ -466,7 +513,7 @@ def build_plan(graph: TaskGraph) -> ExecutionPlan:
         raise find_problems(graph._core)
     compiled = graph._compiled()
     assert compiled is not None
-    return ExecutionPlan(compiled, graph.functions, time.perf_counter() - started)
+    return ExecutionPlan(compiled, graph.functions, time.perf_counter() - started, graph._options)
 
 
 def find_problems(core: Graph) -> GraphError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 
-PENDING, READY, RUNNING, SUCCEEDED, FAILED, CANCELLED, SKIPPED = range(7)
+PENDING, READY, RUNNING, SUCCEEDED, FAILED, CANCELLED, SKIPPED, DETACHED, RETRYING = range(9)
 
 
 class ReferencePlan:
@@ -117,4 +117,4 @@ class ReferenceRun:
 
     def tally(self):
         states = list(self.state.values())
-        return tuple(states.count(state) for state in range(7))
+        return tuple(states.count(state) for state in range(9))

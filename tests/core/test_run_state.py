@@ -273,8 +273,10 @@ def test_a_stop_skips_what_has_not_started_and_lets_running_tasks_end():
     [
         ([(EVENT_START, 1, 0.0)], "starts a task that is not the next one"),
         ([(EVENT_FINISH, 0, SUCCEEDED, 0.0)], "position 0 is ready, not running"),
-        ([(EVENT_STOP,), (EVENT_START, 0, 0.0)], "starts a task that is not the next one"),
+        ([(EVENT_STOP, False), (EVENT_START, 0, 0.0)], "starts a task that is not the next one"),
         ([(9,)], "of no known kind"),
+        ([(EVENT_STOP,)], "of no known kind"),
+        ([()], "of no known kind"),
     ],
 )
 def test_events_of_another_run_are_refused(events, text):

@@ -182,10 +182,10 @@ def test_the_order_of_ending_can_be_read_from_any_place_on(on_asyncio):
     async def main():
         run = plan_of(shapes.layered(30)).start(sleeping)
         await run
-        order = run.core.completion_order
+        order = run._core.completion_order
         for seen in (0, 1, 29, 30, 35):
-            assert run.core.ended_since(seen) == order[seen:]
+            assert run._core.ended_since(seen) == order[seen:]
         with pytest.raises(ValueError, match="seen"):
-            run.core.ended_since(-1)
+            run._core.ended_since(-1)
 
     on_asyncio(main())

@@ -266,7 +266,7 @@ def test_trap_8_a_release_may_cancel_the_run(on_loop, name, turns):
         counts = run.counts()
         assert sum(counts.values()) == 5
         assert counts["pending"] == counts["ready"] == counts["running"] == 0
-        run.core.check()
+        run._core.check()
 
     on_loop(main())
 

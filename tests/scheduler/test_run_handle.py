@@ -37,7 +37,7 @@ async def turns(n=4):
 
 
 def counts(**given):
-    states = ("pending", "ready", "running", "completed", "failed", "cancelled", "skipped")
+    states = ("pending", "ready", "running", "completed", "failed", "cancelled", "skipped", "detached", "retrying")
     return dict.fromkeys(states, 0) | given
 
 
@@ -293,7 +293,7 @@ def test_a_graph_without_functions_says_how_to_give_them(on_loop):
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
-        ({"max_concurrency": 0}, ValueError, "max_concurrency is 0; give a positive int"),
+        ({"max_concurrency": 0}, ValueError, "max_concurrency is 0; give an int from 1 on"),
         ({"max_concurrency": -1}, ValueError, "max_concurrency is -1"),
         ({"max_concurrency": 1.5}, TypeError, "max_concurrency is 1.5"),
         ({"max_concurrency": True}, TypeError, "max_concurrency is True"),

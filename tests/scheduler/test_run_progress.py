@@ -26,7 +26,7 @@ class Recorder:
 
 
 def counts(**given):
-    states = ("pending", "ready", "running", "completed", "failed", "cancelled", "skipped")
+    states = ("pending", "ready", "running", "completed", "failed", "cancelled", "skipped", "detached", "retrying")
     return dict.fromkeys(states, 0) | given
 
 

@@ -28,6 +28,8 @@ cdef extern from "Python.h":
     PyObject *PyObject_CallMethodNoArgs(PyObject *owner, PyObject *name)
     PyObject *PyLong_FromLong(long number)
 
+    int Py_EnterRecursiveCall(const char *where) except -1
+    void Py_LeaveRecursiveCall()
     void PyErr_Clear()
     PyObject *PyErr_NoMemory()
     # By the type alone: isinstance would ask the exception for its __class__, which may be anything.

@@ -3,12 +3,13 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, uint8_t
 
+from penstock._core.deadlines cimport Deadlines
 from penstock._core.run cimport RunState
 from penstock._core.step cimport Owner, Task
 
 
 cdef class Dispatch(Owner):
-    cdef readonly RunState core
+    cdef readonly RunState _core
     cdef readonly object _loop
     cdef readonly object _plan
     cdef readonly object _missing
@@ -33,6 +34,15 @@ cdef class Dispatch(Owner):
     cdef readonly double started_at
     cdef readonly double ended_at
     cdef public bint watched         # somebody wants to hear after every slice
+    # policies; a run without any has None, NULL and 0.0 here
+    cdef readonly object _policing    # decides what becomes of a task that did not succeed
+    cdef uint8_t *special            # by position: SPECIAL or TAIL
+    cdef Deadlines deadlines
+    cdef object timer                # of the event loop, for the earliest deadline
+    cdef double timer_at
+    cdef double task_timeout         # seconds for each attempt; 0.0: none
+    cdef dict timeouts               # position -> the same for that task
+    cdef object clock       # gives seconds; None: the monotonic clock
     cdef bint advancing
     cdef bint scheduled
     cdef Task spare
@@ -52,6 +62,7 @@ cdef class Dispatch(Owner):
     cdef int release_ended(self, Py_ssize_t seen) except -1
     cdef int release_rest(self) except -1
     cdef list suspended_tasks(self)
+    cdef int cancel_together(self, list tasks) except -1
     cdef bint pristine(self, Task task, Py_ssize_t unshared) noexcept
     cdef Task fresh_task(self)
     cdef int end_pristine(self, int32_t position, PyObject *value, double now) except -1
@@ -61,4 +72,14 @@ cdef class Dispatch(Owner):
     cdef int note_error(self, int32_t position, object error, double now) except -1
     cdef int suspend(self, Task task, int32_t position, object awaited) except -1
     cdef int schedule(self) except -1
+    cdef int abandon(self) except -1
     cdef int close_if_done(self) except -1
+    cdef double now(self) except? -1.0
+    cdef int need_deadlines(self) except -1
+    cdef int arm_timeout(self, int32_t position) except -1
+    cdef int set_timer(self) except -1
+    cdef int expire(self, int32_t item, double now) except -1
+    cdef int start_tail(self, int32_t position) except -1
+    cdef int note_outcome(self, int32_t position, uint8_t outcome, object error, double now) except -1
+    cdef int drop_retries(self) except -1
+    cdef bint stalled(self) noexcept

@@ -16,6 +16,8 @@ What each step of the loop costs decides its shape:
 * *Collector.*  A body is created when it runs, never before, and nothing that the collector tracks is left behind
   unless a body suspends.
 * *Fairness.*  After a time slice the event loop gets its turn, however much is ready.
+* *Policies.*  Retries, time-outs, threads and limits act where a body failed, suspended or is marked as special; a
+  body that returns at once passes by them.
 
 User code runs inside ``call_body`` and ``PyIter_Send``, and may do anything, including cancelling this very run or
 starting another one.  So the state is changed before calling out and read again afterwards.
@@ -28,6 +30,7 @@ from cpython.exc cimport PyErr_SetString
 from cpython.dict cimport PyDict_GetItemWithError, PyDict_Next
 from cpython.object cimport PyCallable_Check, PyObject
 from cpython.list cimport PyList_GET_ITEM
+from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from penstock._core.capi cimport (
@@ -44,6 +47,7 @@ from penstock._core.capi cimport (
     PyIter_Send,
     PyLong_FromLong,
     PyObject_CallMethodNoArgs,
+    PyObject_CallMethodOneArg,
     PyObject_CallNoArgs,
     PyObject_CallOneArg,
     PyObject_Vectorcall,
@@ -61,9 +65,10 @@ from penstock._core.plan cimport Plan
 from penstock._core.ready cimport ReadyQueue
 from penstock._core.run cimport RunState
 from penstock._core.step cimport Owner, Task, swap_current
-from penstock._core.types cimport CANCELLED, FAILED, READY, RUNNING, SUCCEEDED
+from penstock._core.types cimport CANCELLED, DETACHED, FAILED, READY, RETRYING, RUNNING, SKIPPED, SUCCEEDED
 
 from penstock._core._awaiting import awaited_result
+from penstock.errors import Skip
 
 
 cdef extern from "clock.h":
@@ -86,6 +91,12 @@ cdef extern from "raised.h":
 
 cdef object CancelledError = asyncio.CancelledError
 cdef object CLOSE = "close"
+cdef object CALL_SPECIALLY = "call_specially"
+
+#: How a task is called that is not called plainly: through the policies, or as a task that nobody waits for.
+cdef enum:
+    SPECIAL = 1
+    TAIL = 2
 
 
 class Unset:
@@ -98,11 +109,22 @@ class Unset:
 
 
 UNSET = Unset()
+cdef object NO_RESULT = UNSET
 
 
 def monotonic():
     """Seconds on the clock of all runs."""
     return ps_monotonic()
+
+
+def register_task(task):
+    """Have ``asyncio.all_tasks`` show it until it is done."""
+    asyncio.tasks._register_task(task)
+
+
+def run_of(task):
+    """The run that a task is a body of, or None."""
+    return (<Task> task).owner if type(task) is Task else None
 
 
 def functions_by_task(object names, dict functions):
@@ -155,14 +177,21 @@ cdef class Dispatch(Owner):
         Whose results the report will have: None for all, ``"sinks"``, ``"none"``, or task indices.
     plan, missing
         Kept for the subclass: the facade's plan, and the names that have no function.
+    policing
+        Decides about retries and the like; None if there are no policies.
+    clock
+        Gives the time in seconds; None for the monotonic clock.
+    slow
+        A body that keeps the event loop for longer than these seconds is worth a warning.
     """
 
     def __cinit__(self, RunState core not None, object loop, list functions, object function, object names,
                   bint stop_on_failure, double time_slice, object plan=None, object missing=None,
-                  bint pass_results=False, object keep=None):
+                  bint pass_results=False, object keep=None, object policing=None, object clock=None,
+                  double slow=INFINITY):
         self._plan = plan
         self._missing = missing
-        self.core = core
+        self._core = core
         self._loop = loop
         self.functions = functions
         self.function = function
@@ -177,15 +206,19 @@ cdef class Dispatch(Owner):
         self.keeps_all = keep is None
         if not self.keeps_all:
             self.choose_values(keep)
-        self.started_at = ps_monotonic()
+        self._policing = policing
+        self.clock = clock
+        self.slow = slow
+        self.started_at = self.now()
 
     def __dealloc__(self):
+        ps_free(self.special)
         ps_free(self.kept)
         ps_free(self.uses_left)
 
     cdef int choose_values(self, object keep) except -1:
         """Note which values are for the report, and how many tasks still want each of the others."""
-        cdef Plan plan = self.core.plan
+        cdef Plan plan = self._core.plan
         cdef Py_ssize_t position
         self.kept = <uint8_t *> ps_alloc_zero(plan.n, 1)
         if self.kept == NULL:
@@ -216,38 +249,40 @@ cdef class Dispatch(Owner):
             self.take_slice()
             if self.more_to_start():
                 self.schedule()
+            elif self.stalled():
+                raise self._deadlock()
         except BaseException as error:
             self.crash(error)
         finally:
             self.advancing = False
         try:
             if self.watched:
-                self.progressed()
+                self._progressed()
         finally:
             # Whatever became of the news, a run whose tasks have all ended is over.
             self.close_if_done()
         return 0
 
     cdef bint more_to_start(self) noexcept:
-        return self.core.queue.count > 0 and (
-            self.core.max_running == 0 or self.core.counts[RUNNING] < self.core.max_running)
+        return self._core.queue.count > 0 and (
+            self._core.max_running == 0 or self._core.counts[RUNNING] < self._core.max_running)
 
     cdef int take_slice(self) except -1:
         """Start and step ready tasks until there are none, the limit is reached or the time slice is over."""
-        cdef RunState core = self.core
+        cdef RunState core = self._core
         cdef PyObject *run_context = <PyObject *> self.run_context
         cdef PyObject *context
         cdef PyObject *value
         cdef PyObject *sent
         cdef PySendResult outcome
         cdef int32_t position
-        cdef double now, deadline
+        cdef double begun, now, deadline
         cdef Task task = self.spare
         cdef bint current = False        # our task is the loop's current one
         cdef Py_ssize_t unshared = 0     # the task's reference count while nobody else has it
         cdef object before = None        # who was current when we came
         self.spare = None
-        now = ps_monotonic()
+        now = self.now()
         deadline = now + self.time_slice
         try:
             while True:
@@ -258,6 +293,9 @@ cdef class Dispatch(Owner):
                     # A plain function runs in the call itself, and is nobody's task.
                     swap_current(self._loop, before)
                     current = False
+                if self.special != NULL and self.special[position] == TAIL:
+                    self.start_tail(position)
+                    continue
                 context = PyContext_Copy(run_context)
                 if context == NULL:
                     # Out of memory before the body began: that is this task's failure.
@@ -270,12 +308,15 @@ cdef class Dispatch(Owner):
                 if value == NULL or not PyCoro_CheckExact(value):
                     PyContext_Exit(context)
                     Py_DECREF(context)
-                    now = ps_monotonic()
+                    begun = now
+                    now = self.now()
                     if value != NULL:
                         self.end_pristine(position, value, now)
                     else:
                         self.end_raised(position, now)
                     if now >= deadline:
+                        if now - begun > self.slow:
+                            self._blocked(position, now - begun)
                         break
                     continue
 
@@ -303,7 +344,8 @@ cdef class Dispatch(Owner):
                 PyContext_Exit(context)
                 Py_DECREF(value)
                 Py_DECREF(context)
-                now = ps_monotonic()
+                begun = now
+                now = self.now()
                 if outcome == PYGEN_RETURN and self.pristine(task, unshared):
                     task.coro = None
                     task.context = None
@@ -322,6 +364,8 @@ cdef class Dispatch(Owner):
                         self.end_kept(task, position, None, take(sent), now)
                     task = None
                 if now >= deadline:
+                    if now - begun > self.slow:
+                        self._blocked(position, now - begun)
                     break
         finally:
             if current:
@@ -331,13 +375,24 @@ cdef class Dispatch(Owner):
 
     cdef bint runs_later(self, int32_t position) noexcept:
         """Does calling the function of this task only make a coroutine?"""
+        if self.special != NULL and self.special[position]:
+            return self.special[position] == SPECIAL
         if self.functions is None:
             return ps_is_coroutine_function(<PyObject *> self.function)
-        return ps_is_coroutine_function(PyList_GET_ITEM(self.functions, self.core.plan.task_at[position]))
+        return ps_is_coroutine_function(PyList_GET_ITEM(self.functions, self._core.plan.task_at[position]))
 
     cdef PyObject *call_body(self, int32_t position) noexcept:
         """Call the function of a task; a new reference, or NULL with the exception set."""
-        cdef int32_t task = self.core.plan.task_at[position]
+        cdef int32_t task = self._core.plan.task_at[position]
+        cdef PyObject *number
+        cdef PyObject *value
+        if self.special != NULL and self.special[position]:
+            number = PyLong_FromLong(position)
+            if number == NULL:
+                return NULL
+            value = PyObject_CallMethodOneArg(<PyObject *> self._policing, <PyObject *> CALL_SPECIALLY, number)
+            Py_DECREF(number)
+            return value
         if self.pass_results:
             return self.call_with_results(task)
         if self.functions is not None:
@@ -347,12 +402,12 @@ cdef class Dispatch(Owner):
 
     cdef void look_ahead(self, list column) noexcept:
         """Have the functions or names needed soon on their way; they lie wherever they were made."""
-        cdef ReadyQueue queue = self.core.queue
+        cdef ReadyQueue queue = self._core.queue
         cdef int32_t soon
         if queue.count > 16 and not queue.by_priority:
-            soon = self.core.plan.task_at[queue.items[(queue.head + 16) & (queue.room - 1)]]
+            soon = self._core.plan.task_at[queue.items[(queue.head + 16) & (queue.room - 1)]]
             PS_PREFETCH(PyList_GET_ITEM_ADDRESS(<PyObject *> column, soon))
-            soon = self.core.plan.task_at[queue.items[(queue.head + 8) & (queue.room - 1)]]
+            soon = self._core.plan.task_at[queue.items[(queue.head + 8) & (queue.room - 1)]]
             PS_PREFETCH(PyList_GET_ITEM(column, soon))
 
     # The next two hand an exception on as C functions do, set and with NULL.  So nothing in them may be left to
@@ -373,7 +428,7 @@ cdef class Dispatch(Owner):
 
     cdef PyObject *call_with_results(self, int32_t task) noexcept:
         """Call with the results of the dependencies in the order declared, behind the name if there is one function."""
-        cdef Graph graph = self.core.plan.graph
+        cdef Graph graph = self._core.plan.graph
         cdef PyObject *few[16]
         cdef PyObject **arguments = few
         cdef PyObject *function
@@ -404,7 +459,9 @@ cdef class Dispatch(Owner):
             function = PyList_GET_ITEM(self.functions, task)
         for e in range(first, last):
             # Borrowed: the column keeps them until this very task has ended.
-            arguments[count] = PyList_GET_ITEM(self.values, self.core.plan.position_of[graph.rows.indices[e]])
+            arguments[count] = PyList_GET_ITEM(self.values, self._core.plan.position_of[graph.rows.indices[e]])
+            if arguments[count] == <PyObject *> NO_RESULT:
+                arguments[count] = Py_None  # of a dependency that did not succeed, in a task that runs always
             count += 1
         value = PyObject_Vectorcall(function, arguments, count, NULL)
         Py_XDECREF(number)
@@ -436,6 +493,7 @@ cdef class Dispatch(Owner):
         ps_drop_attributes(<PyObject *> task)
         task._loop = self._loop
         task._log_destroy_pending = False
+        task.owner = self
         return task
 
     # -- ends -----------------------------------------------------------------------------------------------
@@ -448,17 +506,17 @@ cdef class Dispatch(Owner):
             Py_DECREF(value)
         if self.uses_left != NULL:
             self.release_inputs(position)
-        return self.core.finish_one(position, SUCCEEDED, now)
+        return self._core.finish_one(position, SUCCEEDED, now)
 
     cdef int release_inputs(self, int32_t position) except -1:
         """A task has ended: let go of the values that it was the last to need."""
-        cdef Graph graph = self.core.plan.graph
-        cdef int32_t task = self.core.plan.task_at[position], source
+        cdef Graph graph = self._core.plan.graph
+        cdef int32_t task = self._core.plan.task_at[position], source
         cdef int64_t e
         if not graph.row_is_sound(task):
             return 0  # the values are let go when the run is over
         for e in range(ps_row_start(&graph.rows, task), ps_row_start(&graph.rows, task + 1)):
-            source = self.core.plan.position_of[graph.rows.indices[e]]
+            source = self._core.plan.position_of[graph.rows.indices[e]]
             self.uses_left[source] -= 1
             if self.uses_left[source] == 0 and not self.kept[source]:
                 self.values[source] = UNSET
@@ -466,16 +524,16 @@ cdef class Dispatch(Owner):
 
     cdef int release_ended(self, Py_ssize_t seen) except -1:
         """Do that for every task that ended, or was skipped, since `seen` had."""
-        cdef Py_ssize_t i, n = self.core.n_finished
+        cdef Py_ssize_t i, n = self._core.n_finished
         if self.uses_left != NULL:
             for i in range(seen, n):
-                self.release_inputs(self.core.finished[i])
+                self.release_inputs(self._core.finished[i])
         return 0
 
     cdef int release_rest(self) except -1:
         """The run is over: let go of values kept for tasks that were never started."""
         cdef Py_ssize_t position
-        for position in range(self.core.plan.n):
+        for position in range(self._core.plan.n):
             if not self.kept[position] and self.values[position] is not UNSET:
                 self.values[position] = UNSET
         return 0
@@ -489,9 +547,8 @@ cdef class Dispatch(Owner):
         if error is None:
             task.take_value(value)
         else:
-            task.owner = self  # so that a KeyboardInterrupt is kept for the run, not raised through the loop
             task.take_error(error)
-            task.owner = None
+        task.owner = None
         return self.note_end(task, position, now)
 
     cdef int note_end(self, Task task, int32_t position, double now) except -1:
@@ -507,16 +564,28 @@ cdef class Dispatch(Owner):
         return self.end_pristine(position, value, now)
 
     cdef int note_error(self, int32_t position, object error, double now) except -1:
+        """A body raised: decide what that makes of its task."""
+        cdef uint8_t outcome = FAILED
+        if PyErr_GivenExceptionMatches(error, CancelledError):
+            outcome = CANCELLED
+        elif PyErr_GivenExceptionMatches(error, Skip):
+            outcome = SKIPPED
+        if self._policing is not None:
+            outcome, error = self._policing.judge(position, outcome, error, now)
+            if outcome == RETRYING:
+                return 0
+        return self.note_outcome(position, outcome, error, now)
+
+    cdef int note_outcome(self, int32_t position, uint8_t outcome, object error, double now) except -1:
         """A task did not succeed: skip what depends on it, and stop the run if that is the policy."""
-        cdef bint cancelled = PyErr_GivenExceptionMatches(error, CancelledError)
-        cdef Py_ssize_t before = self.core.n_finished
-        self.core.need_causes()
+        cdef Py_ssize_t before = self._core.n_finished
+        self._core.need_causes()
         if self.errors is None:
             self.errors = {}
         self.errors[position] = error
-        self.core.finish_one(position, CANCELLED if cancelled else FAILED, now)
+        self._core.finish_one(position, outcome, now)
         self.release_ended(before)
-        if cancelled:
+        if outcome != FAILED:
             return 0
         if self.failures is None:
             self.failures = []
@@ -524,12 +593,12 @@ cdef class Dispatch(Owner):
         if PyErr_GivenExceptionMatches(error, (KeyboardInterrupt, SystemExit)):
             if self.fatal is None:
                 self.fatal = error
-            self.stop()
+            self._stop()
         else:
-            self.failed(position, error)
+            self._failed(position, error)
             # Once: a second failure must not interrupt the clean-up of those cancelled because of the first.
-            if self.stop_on_failure and not self.core.stopped:
-                self.stop()
+            if self.stop_on_failure and not self._core.stopped:
+                self._stop()
         return 0
 
     cdef int crash(self, object error) except -1:
@@ -537,26 +606,39 @@ cdef class Dispatch(Owner):
         cdef Py_ssize_t position
         if self.fatal is None:
             self.fatal = error
-        self.core.stop()
-        for position in range(self.core.plan.n):
-            if self.core.state[position] == RUNNING and (self.suspended is None or position not in self.suspended):
-                self.note_error(<int32_t> position, error, ps_monotonic())
-        return cancel_together(self.suspended_tasks())
+        self._core.stop(True)
+        self.drop_retries()
+        for position in range(self._core.plan.n):
+            if self._core.state[position] == RUNNING and (self.suspended is None or position not in self.suspended):
+                self.note_outcome(<int32_t> position, FAILED, error, self.now())
+        return self.cancel_together(self.suspended_tasks())
 
     cdef list suspended_tasks(self):
         return [] if self.suspended is None else list(self.suspended.values())
+
+    cdef int cancel_together(self, list tasks) except -1:
+        """Cancel bodies that wait."""
+        cdef Task task
+        for task in tasks:
+            if type(task.waiter) is Task and (<Task> task.waiter).owner is self:
+                # It waits for one that is cancelled here as well, and is woken by its end; to go down a chain of such
+                # tasks from each of them would be quadratic.
+                task.n_cancels += 1
+                task._must_cancel = True
+            else:
+                task.request_cancel()
+        return 0
 
     # -- suspended bodies -------------------------------------------------------------------------------------
 
     cdef int suspend(self, Task task, int32_t position, object awaited) except -1:
         """A body really waits: from here on its task is one of the event loop's."""
-        task.owner = self
         if self.suspended is None:
             self.suspended = {}
         self.suspended[position] = task
         try:
             task.register()
-            if self.core.stopped:
+            if self._core.stopped:
                 # By this very body, in its first step; those that waited already were cancelled then.
                 task.request_cancel()
             task.take_yield(awaited)
@@ -567,6 +649,8 @@ cdef class Dispatch(Owner):
                 self.suspended.pop(position, None)
             raise
         task._log_destroy_pending = True
+        if self.task_timeout > 0.0 or self.timeouts is not None:
+            self.arm_timeout(position)
         return 0
 
     cdef int task_ended(self, Task task) except -1:
@@ -574,7 +658,9 @@ cdef class Dispatch(Owner):
         task.owner = None
         try:
             self.suspended.pop(task.position, None)
-            self.note_end(task, task.position, ps_monotonic())
+            if self.deadlines is not None:
+                self.deadlines.disarm_item(task.position)
+            self.note_end(task, task.position, self.now())
         except BaseException as error:
             self.crash(error)
         # Not if a turn is due anyway: then a slice was used up, and others are waiting for theirs.
@@ -582,14 +668,34 @@ cdef class Dispatch(Owner):
             self.advance()
         return 0
 
+    cdef int step_was_slow(self, Task task, double seconds) except -1:
+        """Called by a step of a suspended task that kept the event loop."""
+        self._blocked(task.position, seconds)
+        return 0
+
     # -- turns ------------------------------------------------------------------------------------------------
 
     cdef int schedule(self) except -1:
         if not self.scheduled and not self.finished:
+            if self._loop.is_closed():
+                return self.abandon()
             # In the run's context, which is nobody's body's.
             self._loop.call_soon(self._turn, context=self.run_context)
             self.scheduled = True
         return 0
+
+    cdef int abandon(self) except -1:
+        """The event loop was closed under the run: nothing will be resumed, so everything ends here."""
+        cdef Py_ssize_t position
+        self._core.stop(True)
+        for position in range(self._core.plan.n):
+            if self._core.state[position] == RETRYING:
+                self._core.started[position] = self.now()
+            if self._core.state[position] == RUNNING or self._core.state[position] == RETRYING:
+                self.note_outcome(<int32_t> position, CANCELLED, CancelledError("the event loop was closed"),
+                                  self.now())
+        return self.close_if_done()
+
 
     def _turn(self):
         """One time slice, called by the event loop."""
@@ -605,53 +711,255 @@ cdef class Dispatch(Owner):
         self.schedule()
 
     cdef int close_if_done(self) except -1:
-        if not self.finished and self.core.n_finished == self.core.plan.n:
-            self.ended_at = ps_monotonic()
+        if not self.finished and self._core.n_finished == self._core.plan.n:
+            self.ended_at = self.now()
             self.finished = True
             self.spare = None
+            if self.timer is not None:
+                self.timer.cancel()
+                self.timer = None
             if self.uses_left != NULL:
                 self.release_rest()
-            self.closed()
+            self._closed()
         return 0
+
+    # -- deadlines --------------------------------------------------------------------------------------------
+
+    cdef double now(self) except? -1.0:
+        return ps_monotonic() if self.clock is None else self.clock()
+
+    cdef int need_deadlines(self) except -1:
+        if self.deadlines is None:
+            # One item for each task, and one for the run.
+            self.deadlines = Deadlines(self._core.plan.n + 1)
+        return 0
+
+    cdef int arm_timeout(self, int32_t position) except -1:
+        """A body has suspended: from now on its attempt can run out of time."""
+        cdef double seconds = self.task_timeout
+        if self.timeouts is not None:
+            seconds = self.timeouts.get(position, seconds)
+        if seconds > 0.0 and not self._policing.waits(position):
+            self.need_deadlines()
+            self.deadlines.arm_item(position, self._core.started[position] + seconds)
+            self.set_timer()
+        return 0
+
+    cdef int set_timer(self) except -1:
+        """Have the event loop call at the earliest deadline, or before."""
+        cdef double first
+        if self.deadlines.count == 0 or self.finished:
+            return 0
+        first = self.deadlines.when[0]
+        if self.timer is not None:
+            if self.timer_at <= first:
+                return 0
+            self.timer.cancel()
+        self.timer = self._loop.call_later(max(0.0, first - self.now()), self._expire, context=self.run_context)
+        self.timer_at = first
+        return 0
+
+    def _expire(self):
+        """The event loop says that a deadline may have come."""
+        cdef int32_t item
+        self.timer = None
+        if self.finished:
+            return
+        try:
+            now = self.now()
+            item = self.deadlines.pop_due(now)
+            while item >= 0:
+                self.expire(item, now)
+                item = self.deadlines.pop_due(now)
+            self.set_timer()
+        except BaseException as error:
+            self.crash(error)
+        if not self.scheduled:
+            self.advance()
+
+    cdef int expire(self, int32_t item, double now) except -1:
+        cdef Task task
+        if item == self._core.plan.n:
+            self._policing.run_timed_out()
+            self._stop()
+        elif self._core.state[item] == RETRYING:
+            self._core.take_again(item)
+        elif self.suspended is not None and item in self.suspended:
+            self._policing.task_timed_out(item)
+            task = self.suspended[item]
+            task.request_cancel()
+        return 0
+
+    cdef int start_tail(self, int32_t position) except -1:
+        """Start a task that nobody waits for: it is out of the run before its body begins."""
+        self._core.finish_one(position, DETACHED, self.now())
+        self._policing.start_tail(position)
+        return 0
+
+    cdef int drop_retries(self) except -1:
+        """The run was stopped: what waits for a retry gets none, unless it is to run always."""
+        cdef int32_t position
+        if self._core.counts[RETRYING] == 0:
+            return 0
+        for position in range(self._core.plan.n):
+            if self._core.state[position] != RETRYING or self._core.always != NULL and self._core.always[position]:
+                continue
+            self.deadlines.disarm_item(position)
+            if not self._policing.release(position):
+                self._core.started[position] = self.now()
+                self.note_outcome(position, CANCELLED, CancelledError("the run was stopped before the retry"),
+                                  self._core.started[position])
+        return 0
+
+    cdef bint stalled(self) noexcept:
+        """Are there unfinished tasks, and nothing that would ever finish one?"""
+        return (
+            self._core.n_finished < self._core.plan.n
+            and (self.suspended is None or len(self.suspended) == 0)
+            and self._core.counts[RETRYING] == 0
+            and not self.scheduled
+        )
+
+    # -- for the policies -------------------------------------------------------------------------------------
+
+    def _set_special(self, object tasks, bint tail=False):
+        """Have these tasks, by index, started through the policies; before the run begins."""
+        cdef Plan plan = self._core.plan
+        if self.special == NULL:
+            self.special = <uint8_t *> ps_alloc_zero(plan.n, 1)
+            if self.special == NULL:
+                raise MemoryError
+        for task in tasks:
+            if not 0 <= task < plan.n:
+                raise IndexError(f"task {task} is out of range for {plan.n} tasks")
+            self.special[plan.position_of[<Py_ssize_t> task]] = TAIL if tail else SPECIAL
+
+    def _set_timeouts(self, double run, double each, dict by_position):
+        """Limit the seconds of the run, of every attempt, and of those of single tasks; 0.0 is no limit."""
+        self.task_timeout = each
+        self.timeouts = by_position or None
+        if run > 0.0:
+            self.need_deadlines()
+            self.deadlines.arm_item(<int32_t> self._core.plan.n, self.started_at + run)
+            self.set_timer()
+
+    def _time(self):
+        """Seconds on the clock of the run."""
+        return self.now()
+
+    def _retry_at(self, Py_ssize_t position, double when, double now):
+        """A running task's attempt failed; the next one is due then."""
+        self._core.retry(position, now)
+        if when <= now:
+            self._core.take_again(<int32_t> position)
+            return
+        self.need_deadlines()
+        self.deadlines.arm_item(<int32_t> position, when)
+        self.set_timer()
+
+    def _retry_now(self, Py_ssize_t position):
+        """A task that waits for its retry need not wait any longer."""
+        self.deadlines.disarm(position)
+        self._core.again(position)
+
+    def _begin_body(self, Py_ssize_t position):
+        """The body of a running task begins only now: what it waited for before does not count."""
+        if not 0 <= position < self._core.plan.n or self._core.state[position] != RUNNING:
+            raise ValueError(f"position {position} is not running")
+        self._core.started[position] = self.now()
+        if self.deadlines is not None and self.suspended is not None and position in self.suspended:
+            self.arm_timeout(<int32_t> position)
+
+    def _start_of(self, Py_ssize_t position):
+        """When the current attempt of a running task began."""
+        return self._core.start_times[position]
+
+    def _set_start(self, Py_ssize_t position, double when):
+        """Correct when a running task began."""
+        if 0 <= position < self._core.plan.n and self._core.state[position] == RUNNING:
+            self._core.started[position] = when
+
+    def _forget_start(self, Py_ssize_t position):
+        """A running task is about to be skipped: its body never began."""
+        self._set_start(position, NAN)
+
+    def _is_stopped_for(self, Py_ssize_t position):
+        """Is the run stopped, as far as this task is concerned?"""
+        return self._core.stopped and not (self._core.always != NULL and self._core.always[position])
+
+    def _new_context(self):
+        """A copy of the context of the run, for a body."""
+        return self.run_context.copy()
+
+    def _call_of(self, Py_ssize_t position):
+        """The function of a task and the arguments that it is to be called with."""
+        cdef Graph graph = self._core.plan.graph
+        cdef int32_t task
+        if not 0 <= position < self._core.plan.n:
+            raise IndexError(f"position {position} is out of range for {self._core.plan.n} tasks")
+        task = self._core.plan.task_at[position]
+        arguments = []
+        if self.functions is None:
+            arguments.append(self.names[task])
+        if self.pass_results:
+            for source in graph.predecessors_of(task):
+                value = self.values[self._core.plan.position_of[<Py_ssize_t> source]]
+                arguments.append(None if value is UNSET else value)
+        return self.function if self.functions is None else self.functions[task], arguments
 
     # -- what a subclass adds ---------------------------------------------------------------------------------
 
-    def closed(self):
+    def _closed(self):
         """Every task has ended."""
 
-    def failed(self, position, error):
+    def _failed(self, position, error):
         """A task failed."""
 
-    def progressed(self):
+    def _progressed(self):
         """A time slice is over; called if `watched`."""
 
-    def stop(self):
-        """Skip what has not started and cancel, all together and once, what is suspended."""
-        cdef Py_ssize_t before = self.core.n_finished
+    def _blocked(self, position, seconds):
+        """A body kept the event loop for long."""
+
+    def _deadlock(self):
+        """Return the exception for a run in which nothing moves any more."""
+        return RuntimeError("nothing is running and tasks are left")
+
+    def _stop(self, bint entirely=False):
+        """Skip what has not started and cancel, all together and once, what is suspended.
+
+        Parameters
+        ----------
+        entirely
+            Neither start any more of the tasks that run always.
+        """
+        cdef Py_ssize_t before = self._core.n_finished
         cdef list tasks
-        # A failure or a cancellation after the first must not fall into the clean-up of the others.
-        if not self.core.stopped:
+        # A failure or a cancellation after the first must not fall into the clean-up of the others; what runs always
+        # and began after it may be stopped by a second one.
+        if not self._core.stopped or entirely and self._core.always != NULL:
             tasks = self.suspended_tasks()  # before anything changes, so that without memory nothing does
-            self.core.stop()
+            self._core.stop(entirely)
             self.release_ended(before)
-            cancel_together(tasks)
+            self.drop_retries()
+            self.cancel_together(tasks)
         if not self.advancing:
             self.schedule()
 
     # -- reading ----------------------------------------------------------------------------------------------
 
     @property
-    def results(self):
+    def _results(self):
         """Results by position; not to be changed."""
         return self.values
 
     @property
-    def exceptions(self):
+    def _exceptions(self):
         """The exceptions of the tasks that did not succeed, by position; not to be changed."""
         return {} if self.errors is None else self.errors
 
     @property
-    def failed_positions(self):
+    def _failed_positions(self):
         """Positions of the failed tasks in the order they failed; not to be changed."""
         return [] if self.failures is None else self.failures
 
@@ -661,14 +969,6 @@ cdef object take(PyObject *reference):
     taken = <object> reference
     Py_DECREF(reference)
     return taken
-
-
-cdef int cancel_together(list tasks) except -1:
-    """Cancel bodies that wait."""
-    cdef Task task
-    for task in tasks:
-        task.request_cancel()
-    return 0
 
 
 cdef int close_unbegun(PyObject *coroutine) noexcept:

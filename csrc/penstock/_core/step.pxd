@@ -8,6 +8,9 @@ from penstock._core.future cimport Future
 cdef class Owner:
     # Whoever starts tasks on its own account and wants to hear of their end directly.
     cdef int task_ended(self, Task task) except -1
+    # A resumed step that takes longer than so many seconds is told.
+    cdef readonly double slow
+    cdef int step_was_slow(self, Task task, double seconds) except -1
 
 
 cdef class Task(Future):

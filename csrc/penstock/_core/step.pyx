@@ -33,6 +33,8 @@ from penstock._core.capi cimport (
     PyIter_Send,
     PyObject_CallMethodNoArgs,
     PyObject_CallMethodOneArg,
+    Py_EnterRecursiveCall,
+    Py_LeaveRecursiveCall,
     PySendResult,
     Py_DECREF,
     Py_None,
@@ -40,6 +42,10 @@ from penstock._core.capi cimport (
 from penstock._core.future cimport FUTURE_PENDING, Future
 
 from contextvars import copy_context
+
+
+cdef extern from "clock.h":
+    double ps_monotonic() noexcept
 
 
 cdef extern from "raised.h":
@@ -85,6 +91,9 @@ cdef class Owner:
 
     cdef int task_ended(self, Task task) except -1:
         raise NotImplementedError
+
+    cdef int step_was_slow(self, Task task, double seconds) except -1:
+        return 0
 
 
 cdef class Task(Future):
@@ -194,21 +203,37 @@ cdef class Task(Future):
 
     def cancel(self, msg=None):
         """Throw CancelledError into the coroutine at the next chance; return False if the task is done."""
+        cdef Task task = self, inner
         self.log_traceback = False
         if self.status != FUTURE_PENDING:
             return False
-        self.n_cancels += 1
+        # Down a chain of tasks that wait for one another, however long: not by recursion.
+        while True:
+            task.n_cancels += 1
+            if type(task.waiter) is not Task:
+                break
+            inner = task.waiter
+            inner.log_traceback = False
+            if inner.status != FUTURE_PENDING:
+                break
+            task = inner
         # A future that is done already, or refuses, cannot carry the cancellation: the next step will.
-        if self.waiter is not None:
+        if task.waiter is not None:
+            Py_EnterRecursiveCall(" while cancelling what a task waits for")
             try:
-                if self.waiter.cancel(msg=msg):
+                if task.waiter.cancel(msg=msg):
                     return True
             except BaseException:
-                self.wake_anyway()
+                task.wake_anyway()
                 raise
-        self._must_cancel = True
-        self._cancel_message = msg
+            finally:
+                Py_LeaveRecursiveCall()
+        task._must_cancel = True
+        task._cancel_message = msg
         return True
+
+    def __reduce__(self):
+        raise TypeError("a Task belongs to its event loop and can be neither pickled nor copied")
 
     def cancelling(self):
         """Return how many cancellations were requested and not taken back."""
@@ -258,7 +283,11 @@ cdef class Task(Future):
 
     cdef int step(self, object error) except -1:
         """Resume the coroutine, with an exception or without one, and deal with what comes out."""
-        cdef Owner owner
+        # Held here: with a run that nobody awaits, its last suspended task is the last to refer to it.
+        cdef Owner owner = self.owner
+        cdef double begun = 0.0
+        if owner is not None:
+            begun = ps_monotonic()
         try:
             self.step_once(error)
         except BaseException as broken:
@@ -269,10 +298,12 @@ cdef class Task(Future):
                 # Nothing will resume it any more, and its owner would wait for ever.
                 self.finish_with_error(broken)
         # Last of all, and no longer under the task's identity: the owner may start other bodies from here.
-        if self.status != FUTURE_PENDING and self.owner is not None:
-            # Held here: with a run that nobody awaits, its last suspended task is the last to refer to it.
-            owner = self.owner
-            owner.task_ended(self)
+        if owner is not None:
+            begun = ps_monotonic() - begun
+            if begun > owner.slow:
+                owner.step_was_slow(self, begun)
+            if self.status != FUTURE_PENDING:
+                owner.task_ended(self)
         return 0
 
     cdef int step_once(self, object error) except -1:

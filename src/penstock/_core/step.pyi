@@ -11,7 +11,9 @@ from penstock._core.future import Future
 _T = TypeVar("_T")
 
 @disjoint_base
-class Owner: ...
+class Owner:
+    @property
+    def slow(self) -> float: ...
 
 @disjoint_base
 class Task(Future[_T]):

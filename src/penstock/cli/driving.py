@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from penstock.cli.interrupt import Interrupt
 
 if TYPE_CHECKING:
-    from penstock.execution import Progress, Run
+    from penstock.execution import Run
     from penstock.plan import ExecutionPlan
+    from penstock.policies import Progress
     from penstock.report.models import ExecutionReport
 
 __all__ = ["Ending", "Settings", "drive"]
@@ -94,6 +95,7 @@ class _Drive:
             max_concurrency=settings.max_concurrency,
             failure_policy=settings.failure_policy,
             progress=settings.progress,
+            slow_body=None,  # nobody else is on this loop
         )
         interrupt.attach(run)
         try:

@@ -11,22 +11,31 @@ import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from penstock._core import STATE_NAMES, UNSET, RunState
 from penstock._views import LazySequence, ResultsView
-from penstock.errors import DependencyFailureError, RunFailed, TaskCancelledError, TaskNotFoundError, shown
+from penstock.errors import (
+    DependencyFailureError,
+    GraphError,
+    RunFailed,
+    Skip,
+    TaskCancelledError,
+    TaskNotFoundError,
+    shown,
+)
 
 if TYPE_CHECKING:
     from os import PathLike
 
+    from penstock._core import Task
     from penstock.plan import ExecutionPlan
+    from penstock.policing import Note, PolicyFacts
 
 __all__ = ["ExecutionReport", "TaskAttemptStatistics", "TaskExecutionStatistics", "TaskStageStatistics"]
 
-_PENDING, _READY, _RUNNING, _COMPLETED, _FAILED, _CANCELLED, _SKIPPED = range(len(STATE_NAMES))
-
-_STARTED = (_RUNNING, _COMPLETED, _FAILED, _CANCELLED)
+_PENDING, _READY, _RUNNING, _COMPLETED, _FAILED, _CANCELLED, _SKIPPED, _DETACHED, _RETRYING = range(len(STATE_NAMES))
 
 #: So many missing functions get a line of their own in `error_summary`.
 MAX_MISSING = 20
@@ -61,7 +70,8 @@ class TaskExecutionStatistics:
     duration : float
         Seconds from start to end on the monotonic clock; 0.0 if the task never started.
     status : str
-        ``completed``, ``failed``, ``cancelled``, ``skipped``; ``running`` in the report of a run that goes on.
+        ``completed``, ``failed``, ``cancelled``, ``skipped``, ``detached`` (a tail task, on its own from its start on);
+        ``running`` or ``retrying`` in the report of a run that goes on.
     error_message : str or None
         The text of the exception, or its class where it has none.
     retry : int
@@ -131,6 +141,9 @@ class RunFacts:
     epoch: float
     started: float
     ended: float | None
+    policies: PolicyFacts | None = None
+    #: Why nothing was run at all.
+    refusal: str | None = None
 
     def frozen(self) -> RunFacts:
         """Return what is known now, for the report of a run that goes on."""
@@ -140,6 +153,7 @@ class RunFacts:
             exceptions=dict(self.exceptions),
             failures=list(self.failures),
             missing=list(self.missing),
+            policies=None if self.policies is None else self.policies.frozen(),
         )
 
     def to_epoch(self, monotonic: float) -> float:
@@ -247,16 +261,39 @@ class ExecutionReport:
         return self._core.tally()[_SKIPPED]
 
     @property
+    def detached_tasks(self) -> int:
+        """The number of tail tasks that were started; what became of them, `tail_tasks` tells."""
+        return self._core.tally()[_DETACHED]
+
+    @property
+    def tail_tasks(self) -> Mapping[Any, Task[Any]]:
+        """The live task of each tail task that was started, by name."""
+        return MappingProxyType({} if self._facts.policies is None else self._facts.policies.tail_tasks)
+
+    @property
+    def original_tasks(self) -> Mapping[Any, list[Any]]:
+        """The names of the dependencies of each task, by name."""
+        graph = self._plan._compiled.graph
+        return ResultsView(
+            self._names,
+            graph.find,
+            lambda task: [self._names[other] for other in graph.predecessors_of(task)],
+            lambda task: True,
+        )
+
+    @property
     def execution_state(self) -> str:
         """How the run ended."""
         if self._facts.ended is None:
             return "running"
         if self._facts.forced_state is not None:
             return self._facts.forced_state
-        if self.failed_tasks or self._facts.missing:
+        policies = self._facts.policies
+        if self.failed_tasks or self._facts.missing or (policies is not None and policies.timed_out is not None):
             return "failed"
-        # A body that raised CancelledError: nothing failed, but not everything was done either.
-        return "completed" if self.successful_tasks == self.total_tasks else "cancelled"
+        # A body that raised CancelledError: nothing failed, but not everything was done either.  What a body itself
+        # declared as not to be done, with `Skip`, is another matter.
+        return "cancelled" if self.cancelled_tasks else "completed"
 
     @property
     def total_start_time(self) -> float:
@@ -275,7 +312,7 @@ class ExecutionReport:
     @property
     def planning_duration(self) -> float:
         """Seconds that planning took; a plan that is run again is not planned again."""
-        return self._plan.planning_duration
+        return 0.0 if self._facts.refusal is not None else self._plan.planning_duration
 
     @property
     def execution_duration(self) -> float:
@@ -291,19 +328,40 @@ class ExecutionReport:
     def error_summary(self) -> list[str]:
         """One line per failure, in the order they happened; first what stopped the run."""
         facts = self._facts
+        if facts.refusal is not None:
+            return [facts.refusal]
         lines = [f"Execution failed: {TaskNotFoundError(name)}" for name in facts.missing[:MAX_MISSING]]
         if len(facts.missing) > MAX_MISSING:
             lines.append(f"Execution failed: {len(facts.missing) - MAX_MISSING:,} more tasks have no function.")
+        notes = [] if facts.policies is None else facts.policies.notes
+        seen = 0
         for number, position in enumerate(facts.failures):
             task = self._order[position]
             name, text = shown(self._names[task]), text_of(facts.exceptions[position])
-            if number == 0 and facts.stop_on_failure:
-                lines.append(f"Execution interrupted; task '{name}' failed: {text}")
+            if number == 0 and facts.stop_on_failure and name:
+                lines.insert(0, f"Execution interrupted; task '{name}' failed: {text}")
+            while seen < len(notes) and notes[seen].n_failed <= number:
+                lines.append(self._noted(notes[seen]))
+                seen += 1
             if self._plan._compiled.successors_of(task):
                 lines.append(f"Task '{name}' failed during execution: {text}")
             else:
                 lines.append(f"Final task '{name}' failed: {text}")
-        return lines
+        return lines + [self._noted(note) for note in notes[seen:]]
+
+    def _noted(self, note: Note) -> str:
+        """Return the line of the summary for what the policies did."""
+        assert self._facts.policies is not None
+        if note.error is None:
+            return f"Run timed out after {self._facts.policies.timed_out:g} s"
+        name, text = shown(self._names[self._order[note.position]]), text_of(note.error)
+        retries = self._facts.policies.retries_of(note.position)
+        left = retries + 1 - note.attempt
+        if left:
+            return (
+                f"Task '{name}' attempt {note.attempt}/{retries + 1} failed; retrying with {left} retries left: {text}"
+            )
+        return f"Task '{name}' exhausted {retries} retries after {note.attempt} attempts: {text}"
 
     # -- tasks ----------------------------------------------------------------------------------------------
 
@@ -325,7 +383,7 @@ class ExecutionReport:
         stage = self._plan.stages[number]
         starts, ends = self._plan._compiled.stage_starts, self._ends
         positions = range(starts[number], starts[number + 1])
-        begun = [self._starts[p] for p in positions if self._states[p] in _STARTED]
+        begun = [start for p in positions if (start := self._start(p)) == start]
         over = [ends[p] for p in positions if ends[p] == ends[p]]  # NaN: never
         return TaskStageStatistics(
             stage_id=number,
@@ -383,15 +441,16 @@ class ExecutionReport:
     def _record(self, task: int) -> TaskExecutionStatistics:
         position = self._position[task]
         state = self._states[position]
-        start, end = self._starts[position], self._ends[position]
+        start, end = self._start(position), self._ends[position]
         has_start, has_end = start == start, end == end  # NaN for never
         if not has_start:
             duration = 0.0
         else:
             duration = (end if has_end else self._end) - start
         error = self._error(task, state)
-        # A task that was skipped was not tried.
-        attempts = 1 if has_start else 0
+        message = None if error is None else self._message(error, position)
+        attempts = self.attempts_at(position)
+        policies = self._facts.policies
         to_epoch = self._facts.to_epoch
         return TaskExecutionStatistics(
             task_name=self._names[task],
@@ -400,9 +459,10 @@ class ExecutionReport:
             end_time=to_epoch(end) if has_end else None,
             duration=duration,
             status=STATE_NAMES[state],
-            error_message=None if error is None else self._message(error, state),
-            attempt_count=attempts,
-            attempt_statistics=self._attempts(task, state, start, end, error) if has_start and has_end else [],
+            error_message=message,
+            retry=0 if policies is None else policies.retries_of(position),
+            attempt_count=len(attempts) + (state == _RUNNING),
+            attempt_statistics=attempts,
             queued=start - self._ready_at(task) if has_start else None,
             exception=error,
         )
@@ -416,21 +476,56 @@ class ExecutionReport:
         dependencies = self._plan._compiled.graph.predecessors_of(task)
         return max((self._ends[self._position[other]] for other in dependencies), default=self._facts.started)
 
-    def _message(self, error: BaseException, state: int) -> str:
-        if state == _CANCELLED and self._facts.failures and self._facts.stop_on_failure:
-            return "Task cancelled due to previous failure"
-        return text_of(error)
+    def _start(self, position: int) -> float:
+        """When the first attempt began, in the run's clock; NaN for never."""
+        policies = self._facts.policies
+        if policies is not None and (earlier := policies.attempts.get(position)):
+            return earlier[0].start
+        return self._starts[position]
 
-    def _attempts(
-        self, task: int, state: int, start: float, end: float, error: BaseException | None
-    ) -> list[TaskAttemptStatistics]:
-        message = None if error is None else self._message(error, state)
-        to_epoch = self._facts.to_epoch
-        return [
-            TaskAttemptStatistics(
-                self._names[task], 1, 0, to_epoch(start), to_epoch(end), end - start, STATE_NAMES[state], message
+    def _message(self, error: BaseException, position: int) -> str:
+        facts = self._facts
+        if self._states[position] != _CANCELLED:
+            return text_of(error)
+        timed_out = facts.policies is not None and facts.policies.timed_out is not None
+        if facts.failures and facts.stop_on_failure:
+            text = "Task cancelled due to previous failure"
+        elif timed_out:
+            text = "Task cancelled because the run timed out"
+        else:
+            text = text_of(error)
+        if facts.policies is not None and position in facts.policies.ran_on:
+            text += "; it was called in a thread, which cannot be interrupted, and ran on to its end"
+        return text
+
+    def attempts_at(self, position: int) -> list[TaskAttemptStatistics]:
+        """Return the finished attempts of the task at one position of the plan."""
+        name, state, policies = self._names[self._order[position]], self._states[position], self._facts.policies
+        start, end, to_epoch = self._starts[position], self._ends[position], self._facts.to_epoch
+        retries = 0 if policies is None else policies.retries_of(position)
+        over = start == start and end == end and state not in (_SKIPPED, _DETACHED)  # NaN: never
+        found: list[TaskAttemptStatistics] = []
+
+        def add(start: float, end: float, status: str, message: str | None, again: bool) -> None:
+            found.append(
+                TaskAttemptStatistics(
+                    name, len(found) + 1, retries, to_epoch(start), to_epoch(end), end - start, status, message, again
+                )
             )
-        ]
+
+        if policies is not None:
+            if position in policies.untried:
+                return found
+            for attempt in policies.attempts.get(position, ()):
+                add(attempt.start, attempt.end, "failed", text_of(attempt.error), True)
+            if position in policies.dropped:
+                found[-1] = replace(found[-1], will_retry=False)
+                return found
+        if over:
+            error = self._facts.exceptions.get(position) if state in (_FAILED, _CANCELLED) else None
+            message = None if error is None else self._message(error, position)
+            add(start, end, STATE_NAMES[state], message, False)
+        return found
 
     # -- causes ---------------------------------------------------------------------------------------------
 
@@ -438,7 +533,8 @@ class ExecutionReport:
         if state in (_FAILED, _CANCELLED):
             return self._facts.exceptions.get(self._position[task])
         if state == _SKIPPED:
-            return self._skipped(task)
+            own = self._facts.exceptions.get(self._position[task])
+            return own if isinstance(own, Skip) else self._skipped(task)
         return None
 
     def _skipped(self, task: int) -> DependencyFailureError:
@@ -454,7 +550,7 @@ class ExecutionReport:
         failed = [
             names[other]
             for other in self._plan._compiled.graph.predecessors_of(task)
-            if self._state_of(other) >= _FAILED
+            if self._state_of(other) in (_FAILED, _CANCELLED, _SKIPPED)
         ]
         detail = "" if root is None else f": {type(root).__name__}: {text_of(root)}"
         error = DependencyFailureError(
@@ -495,6 +591,8 @@ class ExecutionReport:
             )
         if facts.missing:
             return DependencyFailureError("Never started: the run has tasks without a function")
+        if facts.policies is not None and facts.policies.timed_out is not None:
+            return DependencyFailureError(f"Never started: the run timed out after {facts.policies.timed_out:g} s")
         return DependencyFailureError("Never started: the run was cancelled")
 
     # -- questions ------------------------------------------------------------------------------------------
@@ -519,12 +617,15 @@ class ExecutionReport:
 
     def _durations(self) -> list[float]:
         """Seconds by task number; 0.0 for those that have not ended."""
-        starts, ends = self._starts, self._ends
-        # NaN compares as unequal to itself: a task without an end counts nothing.
-        return [
-            ends[position] - starts[position] if ends[position] == ends[position] else 0.0
-            for position in self._position
-        ]
+        starts: memoryview[float] | array.array[float] = self._starts
+        ends = self._ends
+        if self._facts.policies is not None:
+            starts = array.array("d", starts)
+            for position, earlier in self._facts.policies.attempts.items():
+                starts[position] = earlier[0].start
+        # NaN compares as unequal to itself: a task without a start or an end counts nothing.
+        durations = (ends[position] - starts[position] for position in self._position)
+        return [seconds if seconds == seconds else 0.0 for seconds in durations]
 
     def critical_path(self) -> tuple[tuple[Any, ...], float]:
         """Return the names along the path that took longest by measured durations, and its seconds."""
@@ -553,6 +654,8 @@ class ExecutionReport:
                 for task in range(self.total_tasks)
                 if self._state_of(task) == _CANCELLED
             ]
+        if not members and self._facts.refusal is not None:
+            members = [GraphError(self._facts.refusal)]
         if not members:
             members = [self._skipped_by_stop()]
         raise RunFailed(f"{self.failed_tasks:,} of {self.total_tasks:,} tasks failed", members, self)
@@ -605,6 +708,13 @@ class ExecutionReport:
     def failures(self) -> Iterator[TaskExecutionStatistics]:
         """Yield the records of the failed tasks, in the order they failed."""
         return (self.record_at(position) for position in self._facts.failures)
+
+
+def report_of_refusal(nothing: ExecutionPlan, why: str) -> ExecutionReport:
+    """Return the report of a run that never began, because its graph could not be planned."""
+    now = time.monotonic()
+    facts = RunFacts([], {}, [], [], True, "failed", time.time(), now, now, refusal=why)
+    return ExecutionReport(nothing, RunState(nothing._compiled), facts)
 
 
 def _upwards(core: RunState, position: int) -> Iterator[int]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from penstock.execution import Progress
+    from penstock.policies import Progress
     from penstock.report.models import ExecutionReport
 
 #: Return to the start of the line and erase it.

@@ -1,0 +1,73 @@
+"""Observing: what an observer of a run is told."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from penstock._core.run import EVENT_RETRY, EVENT_START
+
+if TYPE_CHECKING:
+    from penstock.execution import Run
+    from penstock.policies import Observer
+
+__all__ = ["Observation"]
+
+logger = logging.getLogger("penstock")
+
+#: What an observer may have, and at least one of which it must.
+METHODS = ("on_start", "on_retry", "on_end")
+
+
+class Observation:
+    """Passes the recorded events of a run on to its observer, in batches.
+
+    Parameters
+    ----------
+    observer
+        Has at least one of the methods of `Observer`.
+
+    Raises
+    ------
+    TypeError
+        It has none.
+    """
+
+    def __init__(self, observer: Observer) -> None:
+        self._calls = {name: call for name in METHODS if callable(call := getattr(observer, name, None))}
+        if not self._calls:
+            raise TypeError(f"observer is {observer!r}; give an object with {', '.join(METHODS)}, or some of these")
+        self._seen = 0
+        #: How many failed attempts of a task were told; who is in it has started.
+        self._retried: dict[int, int] = {}
+
+    def tell(self, run: Run) -> None:
+        """Tell what has happened since the last time."""
+        events = run._core.take_events() or []
+        if not self._calls:
+            return
+        seen, self._seen = self._seen, run._core.n_finished
+        ended = run._core.ended_since(seen)
+        if "on_start" in self._calls:
+            begun = dict.fromkeys(event[1] for event in events if event[0] == EVENT_START)
+            self._tell("on_start", [run._name_of(position) for position in begun if position not in self._retried])
+        report = run._snapshot_view()
+        retried = []
+        for event in events:
+            if event[0] == EVENT_RETRY:
+                number = self._retried[event[1]] = self._retried.get(event[1], 0) + 1
+                retried.append(report.attempts_at(event[1])[number - 1])
+        self._tell("on_retry", retried)
+        if "on_end" in self._calls:
+            self._tell("on_end", [report.record_at(position) for position in ended])
+        for position in ended:
+            self._retried.pop(position, None)
+
+    def _tell(self, name: str, batch: list[Any]) -> None:
+        if not batch or name not in self._calls:
+            return
+        try:
+            self._calls[name](batch)
+        except Exception:
+            logger.exception("the observer's %s raised, and the observer gets no further calls", name)
+            self._calls = {}

@@ -1,0 +1,444 @@
+"""Policing: what the policies of a run decide while it goes on.
+
+The core's loop (`penstock._core.dispatch`) asks only where a task failed, suspended or is marked as special; a run
+without policies has no `Policing`, and a task that returns at once passes by it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from asyncio import CancelledError
+from collections.abc import Callable, Collection, Coroutine, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, nullcontext
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from penstock._core import STATE_NAMES, Task
+from penstock.errors import InvalidStateError, TaskTimeout, shown
+from penstock.policies import RetryPolicy
+
+if TYPE_CHECKING:
+    from penstock.execution import Run
+
+__all__ = ["Attempt", "Policing", "PolicyFacts"]
+
+FAILED, CANCELLED, SKIPPED, RETRYING = map(STATE_NAMES.index, ("failed", "cancelled", "skipped", "retrying"))
+
+#: Threads for plain functions, unless the run allows fewer tasks at once.
+MOST_THREADS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that was followed by another, in the run's clock."""
+
+    start: float
+    end: float
+    error: BaseException
+
+
+class Note(NamedTuple):
+    """A line of the error summary: an attempt failed; or, without an error, the run timed out."""
+
+    #: How many tasks had failed before.
+    n_failed: int
+    position: int
+    attempt: int
+    error: BaseException | None
+
+
+@dataclass(slots=True)
+class PolicyFacts:
+    """What the report of a run with policies has beside that of one without; keys are positions in the plan."""
+
+    #: The failed attempts before the last one.
+    attempts: dict[int, list[Attempt]] = field(default_factory=dict)
+    #: The policies of tasks that may be retried; under None that of all others.
+    retries: dict[int | None, RetryPolicy | None] = field(default_factory=dict)
+    #: Tasks whose retries were a negative number; they were not tried at all.
+    untried: set[int] = field(default_factory=set)
+    #: Tasks whose retry was due when the run was stopped.
+    dropped: set[int] = field(default_factory=set)
+    #: What the error summary says beside the failures, in the order it happened.
+    notes: list[Note] = field(default_factory=list)
+    #: Tasks in threads that were cancelled and ran on.
+    ran_on: set[int] = field(default_factory=set)
+    #: The live tasks of those that nobody waits for, by name.
+    tail_tasks: dict[Hashable, Task[Any]] = field(default_factory=dict)
+    #: The seconds after which the run was stopped.
+    timed_out: float | None = None
+
+    def retries_of(self, position: int) -> int:
+        """Return the number of extra attempts that a task may have."""
+        policy = self.retries[position] if position in self.retries else self.retries.get(None)
+        return 0 if policy is None else policy.attempts - 1
+
+    def frozen(self) -> PolicyFacts:
+        """Return what is known now."""
+        return PolicyFacts(
+            {position: list(made) for position, made in self.attempts.items()},
+            self.retries,
+            self.untried,
+            set(self.dropped),
+            list(self.notes),
+            set(self.ran_on),
+            dict(self.tail_tasks),
+            self.timed_out,
+        )
+
+
+class Policing:
+    """The policies of one run; called by the core, on the run's loop.
+
+    Parameters
+    ----------
+    retries
+        By position in the plan; under None what holds for all others.
+    timeouts
+        Seconds, likewise.
+    timeout
+        Seconds of the whole run; None for no limit.
+    context
+        Entered around each task.
+    in_thread
+        Positions of the tasks whose functions are called in threads.
+    max_threads
+        How many threads there may be.
+    """
+
+    def __init__(
+        self,
+        retries: dict[int | None, RetryPolicy | None],
+        timeouts: dict[int | None, float],
+        timeout: float | None,
+        context: AbstractAsyncContextManager[Any, Any] | None,
+        in_thread: set[int],
+        max_threads: int,
+    ) -> None:
+        self.facts = PolicyFacts(retries=retries)
+        self.run: Run
+        self.timeouts = timeouts
+        self.timeout = timeout
+        self.context = context
+        self.in_thread = in_thread
+        self.max_threads = max_threads
+        self._pool: ThreadPoolExecutor | None = None
+        # All of these are positions of tasks that are under way.
+        self._timed_out: set[int] = set()
+        self._unbegun: set[int] = set()  # cancelled before their bodies began
+        self._entering: set[int] = set()  # waiting for the context
+        self._held: set[int] = set()  # inside the context
+        self._closing: set[int] = set()  # to leave the context without another attempt
+        self._decided: dict[int, float | None] = {}  # seconds until the next attempt, or that there is none
+
+    def begin(self, run: Run, special: Collection[int], tails: Collection[int]) -> None:
+        """Take up a run that has not begun; tasks are given by number."""
+        self.run = run
+        if special:
+            run._set_special(special)
+        if tails:
+            run._set_special(tails, True)
+        if self.timeouts or self.timeout is not None:
+            own = {position: seconds for position, seconds in self.timeouts.items() if position is not None}
+            run._set_timeouts(self.timeout or 0.0, self.timeouts.get(None, 0.0), own)
+
+    # -- called by the core ---------------------------------------------------------------------------------
+
+    def judge(self, position: int, outcome: int, error: BaseException, now: float) -> tuple[int, BaseException]:
+        """Say what the exception of a body makes of its task, and begin the wait for its next attempt."""
+        outcome, error = self._classified(position, outcome, error)
+        self._timed_out.discard(position)
+        if position in self._unbegun:
+            self._unbegun.remove(position)
+            if outcome == CANCELLED:
+                self.run._forget_start(position)
+                return SKIPPED, error
+        if outcome != FAILED:
+            return outcome, error
+        delay = self._decided.pop(position) if position in self._decided else self._delay(position, error, now)
+        policy = self._policy(position)
+        if delay is not None:
+            self.facts.attempts.setdefault(position, []).append(Attempt(self.run._start_of(position), now, error))
+            self._note(position, len(self.facts.attempts[position]), error)
+            self.run._retry_at(position, now + delay, now)
+            return RETRYING, error
+        made = len(self.facts.attempts.get(position, ())) + 1
+        if policy is not None and made == policy.attempts > 1:
+            self._note(position, made, error)
+        return FAILED, error
+
+    def task_timed_out(self, position: int) -> None:
+        """Note that a task is cancelled because its time is over."""
+        self._timed_out.add(position)
+
+    def run_timed_out(self) -> None:
+        """Note that the run is stopped because its time is over."""
+        self.facts.timed_out = self.timeout
+        self.facts.notes.append(Note(len(self.run._failed_positions), -1, 0, None))
+
+    def waits(self, position: int) -> bool:
+        """Return True if the body of a running task has not begun, so that its time does not count yet."""
+        return position in self._entering
+
+    def release(self, position: int) -> bool:
+        """A task that waits for its retry will get none; return True if it has something to leave first."""
+        self.facts.dropped.add(position)
+        if position not in self._held:
+            return False
+        self._closing.add(position)
+        self.run._retry_now(position)
+        return True
+
+    def call_specially(self, position: int) -> Coroutine[Any, Any, Any]:
+        """Return a coroutine that runs a task in a thread, or inside the context, or both."""
+        if position in self.facts.untried:
+            return self._untried(position)
+        if position in self._closing:
+            return self._close(position)
+        function, arguments = self.run._call_of(position)
+        if position in self.in_thread and not inspect.iscoroutinefunction(function):
+            body = self._in_thread(position, function, arguments)
+        else:
+            body = _called(function, arguments)
+        if self.run._name_of(position) in self._awaited_tails:
+            body = self._shown(position, body)
+        return body if self.context is None else self._in_context(position, body)
+
+    # -- retries --------------------------------------------------------------------------------------------
+
+    def _policy(self, position: int) -> RetryPolicy | None:
+        retries = self.facts.retries
+        return retries[position] if position in retries else retries.get(None)
+
+    def _classified(self, position: int, outcome: int, error: BaseException) -> tuple[int, BaseException]:
+        """Tell a time-out from other cancellations."""
+        if outcome != CANCELLED or position not in self._timed_out:
+            return outcome, error
+        seconds = self.timeouts[position] if position in self.timeouts else self.timeouts[None]
+        timeout = TaskTimeout(self.run._name_of(position), seconds)
+        timeout.__cause__ = error  # its traceback shows where the body was
+        return FAILED, timeout
+
+    def _delay(self, position: int, error: BaseException, now: float) -> float | None:
+        """Return the seconds until the next attempt; None if there is none."""
+        policy = self._policy(position)
+        if policy is None or self.run._is_stopped_for(position):
+            return None
+        earlier = self.facts.attempts.get(position, ())
+        made = len(earlier) + 1
+        if made >= policy.attempts or not policy.wants(error):
+            return None
+        delay = policy.delay_after(made)
+        first = earlier[0].start if earlier else self.run._start_of(position)
+        if policy.max_time is not None and now + delay - first > policy.max_time:
+            return None
+        return delay
+
+    def _note(self, position: int, made: int, error: BaseException) -> None:
+        self.facts.notes.append(Note(len(self.run._failed_positions), position, made, error))
+
+    async def _untried(self, position: int) -> None:
+        name = shown(self.run._name_of(position))
+        raise InvalidStateError(
+            f"Task '{name}': its retry loop ended unexpectedly without an attempt; give a number of retries from 0 on"
+        )
+
+    # -- the context ------------------------------------------------------------------------------------------
+
+    async def _in_context(self, position: int, body: Coroutine[Any, Any, Any]) -> Any:
+        """Await a body inside the context, which is entered once, however often the task is tried."""
+        assert self.context is not None
+        try:
+            if position not in self._held:
+                await self._enter(position)
+            value = await body
+        except BaseException as error:
+            body.close()  # if it has not begun
+            if position in self._held:
+                now = self.run._time()
+                outcome = CANCELLED if isinstance(error, CancelledError) else FAILED
+                outcome, judged = self._classified(position, outcome, error)
+                self._decided[position] = self._delay(position, judged, now) if outcome == FAILED else None
+                if self._decided[position] is None:
+                    del self._decided[position]
+                    self._held.remove(position)
+                    if await self.context.__aexit__(type(error), error, error.__traceback__):
+                        return None
+            raise
+        self._held.remove(position)
+        await self.context.__aexit__(None, None, None)
+        return value
+
+    async def _enter(self, position: int) -> None:
+        assert self.context is not None
+        self._entering.add(position)
+        try:
+            await self.context.__aenter__()
+        except CancelledError:
+            self._unbegun.add(position)
+            raise
+        finally:
+            self._entering.discard(position)
+        self._held.add(position)
+        self.run._begin_body(position)
+
+    async def _close(self, position: int) -> None:
+        """Leave the context for a task that will not be tried again, and end it as cancelled."""
+        assert self.context is not None
+        self._closing.remove(position)
+        self._held.remove(position)
+        error = CancelledError("the run was stopped before the retry")
+        await self.context.__aexit__(CancelledError, error, None)
+        raise error
+
+    # -- threads ----------------------------------------------------------------------------------------------
+
+    async def _in_thread(self, position: int, function: Callable[..., Any], arguments: list[Any]) -> Any:
+        """Call a plain function in a thread.
+
+        A thread cannot be interrupted: when cancelled before it began the function is not called, otherwise the task
+        stays running, in its place, until the function returns.
+        """
+        # Its time counts from when a thread takes it up.
+        self._entering.add(position)
+        timed = self.timeouts.get(position, self.timeouts.get(None, 0.0)) > 0.0
+        call = _ThreadCall(self, position if timed else None, function, arguments)
+        work = self.pool.submit(call)
+        future = asyncio.wrap_future(work)
+        cancelled: CancelledError | None = None
+        value: Any = None
+        while not future.done():
+            try:
+                await asyncio.shield(future)
+            except CancelledError as error:
+                if work.cancel():
+                    self._entering.discard(position)
+                    self._unbegun.add(position)
+                    raise
+                cancelled = error
+        self._entering.discard(position)
+        if call.begun is not None:
+            self.run._set_start(position, call.begun)
+        try:
+            if cancelled is not None:
+                self.facts.ran_on.add(position)
+                raise cancelled
+            ok, value = future.result()
+            if not ok:
+                raise value
+            return await value if inspect.isawaitable(value) else value
+        finally:
+            del cancelled, call, value  # an exception refers to this frame
+
+    def thread_began(self, position: int) -> None:
+        """A thread has taken up a task whose time is limited."""
+        if position in self._entering:
+            self._entering.discard(position)
+            self.run._begin_body(position)
+
+    @property
+    def pool(self) -> ThreadPoolExecutor:
+        """The threads of this run, made when the first is needed."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.max_threads, thread_name_prefix="penstock")
+        return self._pool
+
+    def close(self) -> None:
+        """The run is over: no thread of it is busy any more."""
+        del self.run  # which refers to this object
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
+            self._pool = None
+
+    # -- tasks that nobody waits for ------------------------------------------------------------------------------
+
+    #: Names of tail tasks that others depend on, so that they are awaited after all.
+    _awaited_tails: frozenset[Hashable] = frozenset()
+
+    def set_awaited_tails(self, names: frozenset[Hashable]) -> None:
+        """Have the live tasks of these noted."""
+        self._awaited_tails = names
+
+    async def _shown(self, position: int, body: Coroutine[Any, Any, Any]) -> Any:
+        task = asyncio.current_task()
+        assert isinstance(task, Task)
+        self.facts.tail_tasks[self.run._name_of(position)] = task
+        return await body
+
+    def start_tail(self, position: int) -> None:
+        """Start a task that is out of the run: from here on it belongs to the caller."""
+        name = self.run._name_of(position)
+        function, arguments = self.run._call_of(position)
+        body = self._tail(position, function, arguments)
+        self.facts.tail_tasks[name] = Task(
+            body, loop=self.run._loop, name=shown(name), context=self.run._new_context(), eager_start=True
+        )
+
+    async def _tail(self, position: int, function: Callable[..., Any], arguments: list[Any]) -> Any:
+        """Do for a task that left the run what the core does for those inside."""
+        policy = self._policy(position)
+        seconds = self.timeouts.get(position, self.timeouts.get(None)) or None  # 0.0 is no limit
+        async with nullcontext() if self.context is None else self.context:
+            return await self._attempts(policy, seconds, position, function, arguments)
+
+    async def _attempts(
+        self,
+        policy: RetryPolicy | None,
+        seconds: float | None,
+        position: int,
+        function: Callable[..., Any],
+        arguments: list[Any],
+    ) -> Any:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        made = 0
+        while True:
+            made += 1
+            try:
+                async with asyncio.timeout(seconds):
+                    if position in self.in_thread and not inspect.iscoroutinefunction(function):
+                        value = await asyncio.to_thread(function, *arguments)
+                        return await value if inspect.isawaitable(value) else value
+                    return await _called(function, arguments)
+            except Exception as error:
+                if policy is None or made >= policy.attempts or not policy.wants(error):
+                    raise
+                delay = policy.delay_after(made)
+                if policy.max_time is not None and loop.time() + delay - began > policy.max_time:
+                    raise
+            await asyncio.sleep(delay)
+
+    def cancel_tails(self) -> None:
+        """The run was cancelled from outside: so is what it has started and does not wait for."""
+        for task in self.facts.tail_tasks.values():
+            task.cancel()
+
+
+class _ThreadCall:
+    """What a thread does for a task."""
+
+    def __init__(
+        self, policing: Policing, position: int | None, function: Callable[..., Any], arguments: list[Any]
+    ) -> None:
+        self.policing, self.position, self.function, self.arguments = policing, position, function, arguments
+        self.context = copy_context()
+        self.loop = asyncio.get_running_loop()
+        self.begun: float | None = None
+
+    def __call__(self) -> tuple[bool, Any]:
+        self.begun = self.policing.run._time()
+        if self.position is not None:
+            self.loop.call_soon_threadsafe(self.policing.thread_began, self.position)
+        # Not as an exception of the future: it could not carry a StopIteration.
+        try:
+            return True, self.context.run(self.function, *self.arguments)
+        except BaseException as error:
+            return False, error
+
+
+async def _called(function: Callable[..., Any], arguments: list[Any]) -> Any:
+    value = function(*arguments)
+    return await value if inspect.isawaitable(value) else value
