@@ -511,13 +511,14 @@ def create_run(
         getattr(loop, "penstock_clock", None),
         settings.slow,
     )
-    if settings.policing is not None:
-        settings.policing.begin(run, settings.special, settings.tails)
     if settings.observer is not None:
         run._observation = Observation(settings.observer)
         run.watched = True
     if settings.progress is not None and settings.progress is not False:
         run._show(_progress(settings.progress, plan.total_tasks))
+    # Last, because it may set a timer: a run that is refused leaves nothing on the loop.
+    if settings.policing is not None:
+        settings.policing.begin(run, settings.special, settings.tails)
     return run
 
 

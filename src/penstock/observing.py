@@ -49,8 +49,7 @@ class Observation:
         seen, self._seen = self._seen, run._core.n_finished
         ended = run._core.ended_since(seen)
         if "on_start" in self._calls:
-            begun = dict.fromkeys(event[1] for event in events if event[0] == EVENT_START)
-            self._tell("on_start", [run._name_of(position) for position in begun if position not in self._retried])
+            self._tell("on_start", [run._name_of(position) for position in self._begun(events)])
         report = run._snapshot_view()
         retried = []
         for event in events:
@@ -62,6 +61,16 @@ class Observation:
             self._tell("on_end", [report.record_at(position) for position in ended])
         for position in ended:
             self._retried.pop(position, None)
+
+    def _begun(self, events: list[tuple[Any, ...]]) -> list[int]:
+        """Return the tasks that started their first attempt."""
+        again, begun = set(self._retried), []
+        for event in events:
+            if event[0] == EVENT_RETRY:
+                again.add(event[1])
+            elif event[0] == EVENT_START and event[1] not in again:
+                begun.append(event[1])
+        return begun
 
     def _tell(self, name: str, batch: list[Any]) -> None:
         if not batch or name not in self._calls:

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
-from penstock.errors import close_matches
+from penstock.errors import Skip, close_matches
 
 if TYPE_CHECKING:
     from penstock.report.models import ExecutionReport, TaskAttemptStatistics, TaskExecutionStatistics
@@ -28,6 +28,14 @@ TIME_SLICE = 0.005
 
 #: A body that keeps the event loop for longer than these seconds is warned of.
 SLOW = 1.0
+
+
+def _chance() -> float:
+    """Return a random number; unlike ``random.random`` itself, pickled without the state of the generator.
+
+    Policies that were sent to several processes would draw the same numbers there, and the retries come back together.
+    """
+    return random.random()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +84,7 @@ class RetryPolicy:
     jitter: bool = True
     max_time: float | None = None
     retry_on: type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], object] = Exception
-    random: Callable[[], float] = field(default=random.random, repr=False, compare=False)
+    random: Callable[[], float] = field(default=_chance, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_count("attempts", self.attempts, 1)
@@ -87,6 +95,10 @@ class RetryPolicy:
             raise ValueError(f"backoff is {self.backoff!r}; give a factor from 1.0 on")
         if self.max_time is not None:
             check_seconds("max_time", self.max_time)
+        if not isinstance(self.jitter, bool):
+            raise TypeError(f"jitter is {self.jitter!r}; give True or False")
+        if not callable(self.random):
+            raise TypeError(f"random is {self.random!r}; give a function that returns a number from 0.0 to 1.0")
         classes = self.retry_on if isinstance(self.retry_on, tuple) else (self.retry_on,)
         for item in classes:
             if isinstance(item, type) and issubclass(item, BaseException):
@@ -106,7 +118,7 @@ class RetryPolicy:
 
     def wants(self, error: BaseException) -> bool:
         """Return True if this exception is worth another attempt."""
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception) or isinstance(error, Skip):
             return False
         if isinstance(self.retry_on, (type, tuple)):
             return isinstance(error, self.retry_on)

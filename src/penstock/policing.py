@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock._core import STATE_NAMES, Task
-from penstock.errors import InvalidStateError, TaskTimeout, shown
+from penstock.errors import InvalidStateError, Skip, TaskTimeout, shown
 from penstock.policies import RetryPolicy
 
 if TYPE_CHECKING:
@@ -157,6 +157,7 @@ class Policing:
                 self.run._forget_start(position)
                 return SKIPPED, error
         if outcome != FAILED:
+            self._decided.pop(position, None)
             return outcome, error
         delay = self._decided.pop(position) if position in self._decided else self._delay(position, error, now)
         policy = self._policy(position)
@@ -271,10 +272,11 @@ class Policing:
 
     def _tried_again(self, position: int, error: BaseException) -> bool:
         """Decide whether there will be another attempt, so that the context is kept until then."""
-        outcome, error = self._classified(position, CANCELLED if isinstance(error, CancelledError) else FAILED, error)
+        outcome = CANCELLED if isinstance(error, CancelledError) else SKIPPED if isinstance(error, Skip) else FAILED
+        outcome, error = self._classified(position, outcome, error)
         delay = self._delay(position, error, self.run._time()) if outcome == FAILED else None
-        if delay is not None:
-            self._decided[position] = delay
+        # Also that there is none: the policy is not asked twice, and who has left the context does not come back.
+        self._decided[position] = delay
         return delay is not None
 
     async def _enter(self, position: int) -> None:
@@ -336,6 +338,8 @@ class Policing:
                 self.run._set_start(position, call.begun)
             if cancelled is not None:
                 self.facts.ran_on.add(position)
+                if future.exception() is None and asyncio.iscoroutine(value := call.take_outcome()[1]):
+                    value.close()  # or it would be missed with a warning
                 raise cancelled
             future.result()  # raises if the thread could not call the function
             ok, value = call.take_outcome()
@@ -387,19 +391,19 @@ class Policing:
         """Start a task that is out of the run: from here on it belongs to the caller."""
         name = self.run._name_of(position)
         function, arguments = self.run._call_of(position)
-        body = self._tail(position, function, arguments)
+        body = self._tail(name, position, function, arguments)
         self.facts.tail_tasks[name] = Task(
             body, loop=self.run._loop, name=shown(name), context=self.run._new_context(), eager_start=True
         )
 
-    async def _tail(self, position: int, function: Callable[..., Any], arguments: list[Any]) -> Any:
-        """Do for a task that left the run what the core does for those inside."""
+    async def _tail(self, name: Hashable, position: int, function: Callable[..., Any], arguments: list[Any]) -> Any:
+        """Do for a task that left the run, and may outlive it, what the core does for those inside."""
         policy = self._policy(position)
         seconds = self.timeouts.get(position, self.timeouts.get(None)) or None  # 0.0 is no limit
         try:
             async with nullcontext() if self.context is None else self.context:
                 threaded = position in self.in_thread and not inspect.iscoroutinefunction(function)
-                return await _attempts(policy, seconds, threaded, function, arguments)
+                return await _attempts(name, policy, seconds, threaded, function, arguments)
         finally:
             del self  # an exception refers to this frame, and `facts` to the task that it belongs to
 
@@ -448,6 +452,7 @@ async def _called(function: Callable[..., Any], arguments: list[Any]) -> Any:
 
 
 async def _attempts(
+    name: Hashable,
     policy: RetryPolicy | None,
     seconds: float | None,
     threaded: bool,
@@ -460,11 +465,7 @@ async def _attempts(
     while True:
         made += 1
         try:
-            async with asyncio.timeout(seconds):
-                if threaded:
-                    value = await asyncio.to_thread(function, *arguments)
-                    return await value if inspect.isawaitable(value) else value
-                return await _called(function, arguments)
+            return await _attempt(name, seconds, threaded, function, arguments)
         except Exception as error:
             if policy is None or made >= policy.attempts or not policy.wants(error):
                 raise
@@ -472,3 +473,21 @@ async def _attempts(
             if policy.max_time is not None and loop.time() + delay - began > policy.max_time:
                 raise
         await asyncio.sleep(delay)
+
+
+async def _attempt(
+    name: Hashable, seconds: float | None, threaded: bool, function: Callable[..., Any], arguments: list[Any]
+) -> Any:
+    timer = asyncio.timeout(seconds)
+    try:
+        async with timer:
+            if threaded:
+                value = await asyncio.to_thread(function, *arguments)
+                return await value if inspect.isawaitable(value) else value
+            return await _called(function, arguments)
+    except TimeoutError as error:
+        if seconds is None or not timer.expired():
+            raise
+        raise TaskTimeout(name, seconds) from error.__cause__
+    finally:
+        del timer  # it refers to the task, and an exception to this frame

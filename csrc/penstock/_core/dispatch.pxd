@@ -45,6 +45,7 @@ cdef class Dispatch(Owner):
     cdef object clock       # gives seconds; None: the monotonic clock
     cdef bint advancing
     cdef bint scheduled
+    cdef Py_ssize_t n_stops          # how often what is suspended was cancelled together
     cdef Task spare
 
     cdef int advance(self) except -1
@@ -70,7 +71,7 @@ cdef class Dispatch(Owner):
     cdef int end_kept(self, Task task, int32_t position, object value, object error, double now) except -1
     cdef int note_end(self, Task task, int32_t position, double now) except -1
     cdef int note_error(self, int32_t position, object error, double now) except -1
-    cdef int suspend(self, Task task, int32_t position, object awaited) except -1
+    cdef int suspend(self, Task task, int32_t position, object awaited, bint stopped) except -1
     cdef int schedule(self) except -1
     cdef int abandon(self) except -1
     cdef int close_if_done(self) except -1
@@ -81,5 +82,6 @@ cdef class Dispatch(Owner):
     cdef int expire(self, int32_t item, double now) except -1
     cdef int start_tail(self, int32_t position) except -1
     cdef int note_outcome(self, int32_t position, uint8_t outcome, object error, double now) except -1
+    cdef int stop_core(self, bint entirely) except -1
     cdef int drop_retries(self) except -1
     cdef bint stalled(self) noexcept

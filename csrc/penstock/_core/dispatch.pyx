@@ -253,6 +253,8 @@ cdef class Dispatch(Owner):
                 raise self._deadlock()
         except BaseException as error:
             self.crash(error)
+            if self.more_to_start():
+                self.schedule()  # what has to leave a context before it ends
         finally:
             self.advancing = False
         try:
@@ -281,6 +283,7 @@ cdef class Dispatch(Owner):
         cdef bint current = False        # our task is the loop's current one
         cdef Py_ssize_t unshared = 0     # the task's reference count while nobody else has it
         cdef object before = None        # who was current when we came
+        cdef Py_ssize_t n_stops          # when the body began
         self.spare = None
         now = self.now()
         deadline = now + self.time_slice
@@ -301,6 +304,7 @@ cdef class Dispatch(Owner):
                     # Out of memory before the body began: that is this task's failure.
                     self.end_raised(position, now)
                     continue
+                n_stops = self.n_stops
                 PyContext_Enter(context)
                 value = self.call_body(position)
                 if value != NULL and not PyCoro_CheckExact(value) and ps_is_awaitable(value):
@@ -353,7 +357,7 @@ cdef class Dispatch(Owner):
                 elif outcome == PYGEN_NEXT:
                     swap_current(self._loop, before)
                     current = False
-                    self.suspend(task, position, take(sent))
+                    self.suspend(task, position, take(sent), self.n_stops != n_stops)
                     task = None
                 else:
                     swap_current(self._loop, before)
@@ -606,7 +610,7 @@ cdef class Dispatch(Owner):
         cdef Py_ssize_t position
         if self.fatal is None:
             self.fatal = error
-        self._core.stop(True)
+        self.stop_core(True)
         self.drop_retries()
         for position in range(self._core.plan.n):
             if self._core.state[position] == RUNNING and (self.suspended is None or position not in self.suspended):
@@ -631,15 +635,18 @@ cdef class Dispatch(Owner):
 
     # -- suspended bodies -------------------------------------------------------------------------------------
 
-    cdef int suspend(self, Task task, int32_t position, object awaited) except -1:
-        """A body really waits: from here on its task is one of the event loop's."""
+    cdef int suspend(self, Task task, int32_t position, object awaited, bint stopped) except -1:
+        """A body really waits: from here on its task is one of the event loop's.
+
+        `stopped`: it stopped the run in its first step.  Those that waited already were cancelled then; what begins
+        after a stop, to clean up, is not.
+        """
         if self.suspended is None:
             self.suspended = {}
         self.suspended[position] = task
         try:
             task.register()
-            if self._core.stopped:
-                # By this very body, in its first step; those that waited already were cancelled then.
+            if stopped:
                 task.request_cancel()
             task.take_yield(awaited)
         except BaseException:
@@ -687,10 +694,11 @@ cdef class Dispatch(Owner):
     cdef int abandon(self) except -1:
         """The event loop was closed under the run: nothing will be resumed, so everything ends here."""
         cdef Py_ssize_t position
-        self._core.stop(True)
+        self.stop_core(True)
         for position in range(self._core.plan.n):
             if self._core.state[position] == RETRYING:
                 self._core.started[position] = self.now()
+                self._policing.facts.dropped.add(position)
             if self._core.state[position] == RUNNING or self._core.state[position] == RETRYING:
                 self.note_outcome(<int32_t> position, CANCELLED, CancelledError("the event loop was closed"),
                                   self.now())
@@ -784,7 +792,7 @@ cdef class Dispatch(Owner):
             self._stop()
         elif self._core.state[item] == RETRYING:
             self._core.take_again(item)
-        elif self.suspended is not None and item in self.suspended:
+        elif self.suspended is not None and item in self.suspended and not self._policing.waits(item):
             self._policing.task_timed_out(item)
             task = self.suspended[item]
             task.request_cancel()
@@ -794,6 +802,24 @@ cdef class Dispatch(Owner):
         """Start a task that nobody waits for: it is out of the run before its body begins."""
         self._core.finish_one(position, DETACHED, self.now())
         self._policing.start_tail(position)
+        return 0
+
+    cdef int stop_core(self, bint entirely) except -1:
+        """Skip what has not started; what is ready for another attempt did start, and is one that waits for it again."""
+        cdef RunState core = self._core
+        cdef int32_t position
+        if core.stopped and (core.always == NULL or not entirely):
+            return 0
+        if self._policing is not None and self._policing.facts.attempts:
+            # Nothing that can fail comes in between.
+            self.need_deadlines()
+            core.need_causes()
+            core.queue.reserve(core.counts[READY])
+            for position in list(self._policing.facts.attempts):
+                if core.state[position] == READY and (entirely or core.always == NULL or not core.always[position]):
+                    core.move(position, RETRYING)
+        core.stop(entirely)
+        self.n_stops += 1
         return 0
 
     cdef int drop_retries(self) except -1:
@@ -867,7 +893,7 @@ cdef class Dispatch(Owner):
         if not 0 <= position < self._core.plan.n or self._core.state[position] != RUNNING:
             raise ValueError(f"position {position} is not running")
         self._core.started[position] = self.now()
-        if self.deadlines is not None and self.suspended is not None and position in self.suspended:
+        if self.suspended is not None and position in self.suspended:
             self.arm_timeout(<int32_t> position)
 
     def _start_of(self, Py_ssize_t position):
@@ -939,7 +965,7 @@ cdef class Dispatch(Owner):
         # and began after it may be stopped by a second one.
         if not self._core.stopped or entirely and self._core.always != NULL:
             tasks = self.suspended_tasks()  # before anything changes, so that without memory nothing does
-            self._core.stop(entirely)
+            self.stop_core(entirely)
             self.release_ended(before)
             self.drop_retries()
             self.cancel_together(tasks)

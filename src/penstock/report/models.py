@@ -512,7 +512,7 @@ class ExecutionReport:
         name, state, policies = self._names[self._order[position]], self._states[position], self._facts.policies
         start, end, to_epoch = self._starts[position], self._ends[position], self._facts.to_epoch
         retries = 0 if policies is None else policies.retries_of(position)
-        over = start == start and end == end and state not in (_SKIPPED, _DETACHED)  # NaN: never
+        over = start == start and end == end and state != _DETACHED  # NaN: never
         found: list[TaskAttemptStatistics] = []
 
         def add(start: float, end: float, status: str, message: str | None, again: bool) -> None:
@@ -531,7 +531,7 @@ class ExecutionReport:
                 found[-1] = replace(found[-1], will_retry=False)
                 return found
         if over:
-            error = self._facts.exceptions.get(position) if state in (_FAILED, _CANCELLED) else None
+            error = self._facts.exceptions.get(position) if state in (_FAILED, _CANCELLED, _SKIPPED) else None
             message = None if error is None else self._message(error, position)
             add(start, end, STATE_NAMES[state], message, False)
         return found

@@ -17,6 +17,7 @@ real ones.
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -27,6 +28,9 @@ T = TypeVar("T")
 
 #: Real seconds to wait for other threads when nothing is ready and nothing is timed.
 PATIENCE = 10.0
+
+#: A timer that is due within so many seconds is due now.
+RESOLUTION = 1e-9
 
 _Events = list[tuple[selectors.SelectorKey, int]]
 
@@ -61,6 +65,7 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
         self._now = 0.0
         selector = _JumpingSelector()
         super().__init__(selector)
+        self._clock_resolution = RESOLUTION
         selector.loop = self
 
     def time(self) -> float:
@@ -73,6 +78,9 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
     def advance(self, seconds: float) -> None:
         """Move the clock; a loop that is running does so by itself."""
         self._now += seconds
+        if self._now + RESOLUTION == self._now:
+            # After some months floats are so far apart that asyncio would wait for a timer of just now for ever.
+            self._now = math.nextafter(self._now, math.inf)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
