@@ -105,13 +105,14 @@ class Run(Dispatch):
     # -- awaiting -------------------------------------------------------------------------------------------
 
     def __await__(self) -> Generator[Any, None, ExecutionReport]:
+        begun = not self._begun
         try:
-            if not self._begun:
+            if begun:
                 # In the caller's own turn: a small graph that does not suspend never sees the event loop.
                 self._begun = True
                 self._begin()
             if not self.finished:
-                self._refuse_to_wait_for_itself()
+                self._refuse_to_wait_for_itself(begun)
                 yield from self._wait().__await__()
             if self.fatal is not None:
                 raise self.fatal
@@ -122,7 +123,7 @@ class Run(Dispatch):
             # The frame of a body that raised refers to this one, and the run to the exception.
             del self
 
-    def _refuse_to_wait_for_itself(self) -> None:
+    def _refuse_to_wait_for_itself(self, begun: bool) -> None:
         """Raise if this run can only end after the task that is about to wait for it."""
         try:
             current = asyncio.current_task()
@@ -133,6 +134,8 @@ class Run(Dispatch):
             task = waiting.pop()
             run = run_of(task)
             if run is self:
+                if begun:
+                    self.cancel()  # by whoever was about to wait, and nobody else will
                 raise InvalidStateError(f"a body of {self!r} cannot wait for the run that it is part of")
             # A body of another run: who waits for that one?
             if run is not None and run not in seen:
@@ -406,7 +409,7 @@ class Run(Dispatch):
         """Call a progress object; its exceptions are logged and end the progress, not the run."""
         try:
             call(argument)
-        except Exception:
+        except (Exception, asyncio.CancelledError):
             logger.exception("the progress object failed and gets no further calls")
             self._progress = None
             return False

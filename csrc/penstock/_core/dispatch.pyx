@@ -687,7 +687,12 @@ cdef class Dispatch(Owner):
     cdef int abandon(self) except -1:
         """The event loop was closed under the run: nothing will be resumed, so everything ends here."""
         cdef Py_ssize_t position
+        cdef Task task
         self._core.stop(True)
+        for task in self.suspended_tasks():
+            task.owner = None
+            task._log_destroy_pending = False
+        self.suspended = None
         for position in range(self._core.plan.n):
             if self._core.state[position] == RETRYING:
                 self._core.started[position] = self.now()
