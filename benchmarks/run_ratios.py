@@ -250,7 +250,6 @@ def scheduler(options: argparse.Namespace) -> Iterator[Figure]:
 
 
 def policies(options: argparse.Namespace) -> Iterator[Figure]:
-    import penstock
 
     n = options.size
     plan = penstock_peer.build(inputs.arriving("layered", n, "same"))[1]

@@ -350,7 +350,7 @@ class Policing:
         """The run is over: no thread of it is busy any more."""
         del self.run  # which refers to this object
         if self._pool is not None:
-            self._pool.shutdown(wait=False)
+            self._pool.shutdown()  # its threads are idle, so this takes no time
             self._pool = None
 
     # -- tasks that nobody waits for ------------------------------------------------------------------------------
