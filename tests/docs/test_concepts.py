@@ -1,4 +1,4 @@
-"""The pages about the model and about failures say what is true: their examples run, and its tables agree with the code."""
+"""The pages on the model and on failures say what is true: examples run, and tables agree with the code."""
 
 import doctest
 import re
