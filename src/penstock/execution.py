@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Hashable, Mapping
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -30,7 +30,6 @@ from penstock.settings import Settings
 
 if TYPE_CHECKING:
     from penstock.plan import ExecutionPlan
-    from penstock.policing import Policing
 
 __all__ = ["Run"]
 
@@ -50,54 +49,8 @@ class Run(Dispatch):
     Belongs to the event loop it was started on; `cancel`, `state` and `counts` may be called from any thread.
     """
 
-    __slots__ = (
-        "_awaiting",
-        "_begun",
-        "_callbacks",
-        "_cancelled",
-        "_epoch",
-        "_final",
-        "_guard",
-        "_observation",
-        "_progress",
-        "_progress_timer",
-        "_thread",
-        "_waiter",
-        "_watchers",
-    )
-
-    def __init__(
-        self,
-        core: RunState,
-        loop: asyncio.AbstractEventLoop,
-        functions: list[TaskFunction] | None,
-        function: Callable[[Any], Any] | None,
-        names: Any,
-        stop_on_failure: bool,
-        time_slice: float,
-        plan: ExecutionPlan,
-        missing: list[Hashable] | None,
-        pass_results: bool,
-        keep: str | list[int] | None,
-        policing: Policing | None,
-        clock: Callable[[], float] | None,
-        slow: float,
-    ) -> None:
-        self._awaiting: list[asyncio.Task[Any] | None] = []
-        self._guard: _Guard | None = None
-        self._begun = False
-        self._cancelled = False
-        self._epoch = time.time()
-        self._final: ExecutionReport | None = None
-        self._observation: Observation | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._callbacks: list[tuple[Callable[[Run], object], Context]] | None = None
-        self._progress: Progress | None = None
-        self._progress_timer: asyncio.TimerHandle | None = None
-        self._watchers: list[asyncio.Future[None]] | None = None
-        self._thread = threading.get_ident()
-        if missing:
-            core.stop()
+    # What there is beside the columns, the core declares: making it is a part of the cost of every small graph.
+    __slots__ = ()
 
     def __repr__(self) -> str:
         return f"<Run {self.state}: {self._core.n_finished:,} of {self._plan.total_tasks:,} tasks ended>"
@@ -140,10 +93,12 @@ class Run(Dispatch):
             # A body of another run: who waits for that one?
             if run is not None and run not in seen:
                 seen.add(run)
-                waiting.extend(run._awaiting)
+                waiting.extend(run._awaiting or ())
 
     async def _wait(self) -> None:
         task = asyncio.current_task()
+        if self._awaiting is None:
+            self._awaiting = []
         self._awaiting.append(task)
         try:
             await self._wait_until_finished()
@@ -514,6 +469,8 @@ def create_run(
         getattr(loop, "penstock_clock", None),
         settings.slow,
     )
+    if missing:
+        run._core.stop()
     if settings.policing is not None:
         settings.policing.begin(run, settings.special, settings.tails)
     if settings.observer is not None:

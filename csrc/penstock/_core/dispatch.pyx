@@ -73,6 +73,11 @@ from penstock.errors import Skip
 
 cdef extern from "clock.h":
     double ps_monotonic() noexcept
+    double ps_wall_clock() noexcept
+
+
+cdef extern from "Python.h":
+    unsigned long PyThread_get_thread_ident()
 
 
 cdef extern from "calls.h":
@@ -209,6 +214,8 @@ cdef class Dispatch(Owner):
         self._policing = policing
         self.clock = clock
         self.slow = slow
+        self._epoch = ps_wall_clock()
+        self._thread = PyThread_get_thread_ident()
         self.started_at = self.now()
 
     def __dealloc__(self):
@@ -725,8 +732,17 @@ cdef class Dispatch(Owner):
                 self.timer = None
             if self.uses_left != NULL:
                 self.release_rest()
-            self._closed()
+            if self.concerns_anybody():
+                self._closed()
         return 0
+
+    cdef bint concerns_anybody(self) noexcept:
+        """Is there anybody to be told of the end?  Nobody is where a small graph has ended in its caller's turn."""
+        return (
+            self._waiter is not None or self._guard is not None or self._callbacks is not None
+            or self._policing is not None or self._watchers is not None or self._observation is not None
+            or self._progress is not None or self._progress_timer is not None
+        )
 
     # -- deadlines --------------------------------------------------------------------------------------------
 

@@ -1,3 +1,4 @@
+import asyncio
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Collection, Hashable
 from contextvars import Context
@@ -5,11 +6,15 @@ from typing import Any, Final, Self
 
 from typing_extensions import disjoint_base
 
+from penstock._core.future import Future
 from penstock._core.run import RunState
 from penstock._core.step import Owner
 from penstock.execution import Run
+from penstock.observing import Observation
 from penstock.plan import ExecutionPlan
+from penstock.policies import Progress
 from penstock.policing import Policing
+from penstock.report.models import ExecutionReport
 
 class Unset: ...
 
@@ -52,6 +57,21 @@ class Dispatch(Owner):
     def started_at(self) -> float: ...
     @property
     def ended_at(self) -> float: ...
+    _begun: bool
+    _cancelled: bool
+    _final: ExecutionReport | None
+    _guard: Future[None] | None
+    _waiter: asyncio.Future[None] | None
+    _awaiting: list[asyncio.Task[Any] | None] | None
+    _callbacks: list[tuple[Callable[[Run], object], Context]] | None
+    _watchers: list[asyncio.Future[None]] | None
+    _observation: Observation | None
+    _progress: Progress | None
+    _progress_timer: asyncio.TimerHandle | None
+    @property
+    def _epoch(self) -> float: ...
+    @property
+    def _thread(self) -> int: ...
     @property
     def _core(self) -> RunState: ...
     @property
