@@ -64,7 +64,7 @@ from penstock._core.memory cimport PS_PREFETCH, ps_alloc, ps_alloc_zero, ps_free
 from penstock._core.plan cimport Plan
 from penstock._core.ready cimport ReadyQueue
 from penstock._core.run cimport RunState
-from penstock._core.step cimport Owner, Task, swap_current
+from penstock._core.step cimport Owner, Task, set_current, swap_current
 from penstock._core.types cimport CANCELLED, DETACHED, FAILED, READY, RETRYING, RUNNING, SKIPPED, SUCCEEDED
 
 from penstock._core._awaiting import awaited_result
@@ -286,6 +286,7 @@ cdef class Dispatch(Owner):
         cdef double begun, now, deadline
         cdef Task task = self.spare
         cdef bint current = False        # our task is the loop's current one
+        cdef bint inside = False         # it is, or another is that has just suspended
         cdef Py_ssize_t unshared = 0     # the task's reference count while nobody else has it
         cdef object before = None        # who was current when we came
         self.spare = None
@@ -296,10 +297,10 @@ cdef class Dispatch(Owner):
                 position = core.start_next(now)
                 if position < 0:
                     break
-                if current and not self.runs_later(position):
+                if inside and not self.runs_later(position):
                     # A plain function runs in the call itself, and is nobody's task.
                     swap_current(self._loop, before)
-                    current = False
+                    current = inside = False
                 if self.special != NULL and self.special[position] == TAIL:
                     self.start_tail(position)
                     continue
@@ -331,7 +332,10 @@ cdef class Dispatch(Owner):
                     try:
                         if task is None:
                             task = self.fresh_task()
-                        before = swap_current(self._loop, task)
+                        if inside:
+                            set_current(self._loop, task)
+                        else:
+                            before = swap_current(self._loop, task)
                     except BaseException as error:
                         # As above.
                         PyContext_Exit(context)
@@ -339,7 +343,7 @@ cdef class Dispatch(Owner):
                         close_unbegun(value)
                         self.note_error(position, error, now)
                         continue
-                    current = True
+                    current = inside = True
                     unshared = Py_REFCNT(<PyObject *> task)
                 task.coro = <object> value
                 task.context = <object> context
@@ -358,13 +362,13 @@ cdef class Dispatch(Owner):
                     task.context = None
                     self.end_pristine(position, sent, now)
                 elif outcome == PYGEN_NEXT:
-                    swap_current(self._loop, before)
+                    # As in asyncio it is still current while it is arranged what will wake it.
                     current = False
                     self.suspend(task, position, take(sent))
                     task = None
                 else:
                     swap_current(self._loop, before)
-                    current = False
+                    current = inside = False
                     if outcome == PYGEN_RETURN:
                         self.end_kept(task, position, take(sent), None, now)
                     else:
@@ -375,7 +379,7 @@ cdef class Dispatch(Owner):
                         self._blocked(position, now - begun)
                     break
         finally:
-            if current:
+            if inside:
                 swap_current(self._loop, before)
         self.spare = task
         return 0

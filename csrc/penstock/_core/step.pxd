@@ -41,3 +41,4 @@ cdef class Task(Future):
 
 
 cdef object swap_current(object loop, object task)
+cdef int set_current(object loop, object task) except -1

@@ -88,6 +88,15 @@ cdef object swap_current(object loop, object task):
     return before
 
 
+cdef int set_current(object loop, object task) except -1:
+    """Make a task the loop's current one where another of ours is."""
+    if current_tasks is None:
+        swap_function(loop, task)
+    else:
+        current_tasks[loop] = task
+    return 0
+
+
 # -- registering: the one place that knows where the tasks are that all_tasks() shows --------------------------
 
 cdef object all_tasks = getattr(asyncio_tasks, "_scheduled_tasks", None) or getattr(asyncio_tasks, "_all_tasks", None)
@@ -147,7 +156,7 @@ cdef class Task(Future):
             if self._source_traceback:
                 context["source_traceback"] = self._source_traceback
             self._loop.call_exception_handler(context)
-        Future.__del__(self)
+        self.complain()
 
     def __repr__(self):
         return task_repr(self)
