@@ -119,6 +119,18 @@ async def graphs(plan, body):
     graph.plan().stages[2], graph.plan().critical_path(), graph.to_networkx(), graph.dependents_of((3,))
     penstock.TaskGraph.from_arrays([0, 0, 1], [0], names=["a", "b"]).plan()
 
+async def tail():
+    def scheduler(after):
+        orders = [penstock.TaskOrder("t"), penstock.TaskOrder("u", [penstock.TaskOrder("t")] * after)]
+        bodies = [("t", lambda: suspending_boom(11)), ("u", lambda: None)]
+        return penstock.DynamicScheduler(bodies, orders, ignore_tail_task=["t"], retries=1)
+
+    for after in (0, 1):
+        report = await scheduler(after).execute()
+        await asyncio.wait(report.tail_tasks.values())
+        report.tail_tasks["t"].exception()
+        del report
+
 OUTCOMES = {
     "plain": lambda: run(PLAN, plain),
     "coroutine": lambda: run(PLAN, coroutine),
@@ -132,6 +144,13 @@ OUTCOMES = {
     "missing functions": lambda: run(PLAN, {0: plain}),
     "cancelled": lambda: cancel(APART, waiting),
     "cancelled outside": lambda: outside(APART, waiting),
+    "retried": lambda: run(PLAN, suspending_boom, retries=1),
+    "task timed out": lambda: run(APART, waiting, task_timeout=1e-3, retries=1),
+    "timed out": lambda: run(APART, waiting, timeout=1e-3),
+    "in a context": lambda: run(PLAN, suspending_boom, concurrency_context=asyncio.Semaphore(3), retries=1),
+    "cancelled in a context": lambda: run(APART, waiting_boom, concurrency_context=asyncio.Semaphore(20)),
+    "in threads": lambda: run(PLAN, plain_boom, sync_in="thread", retries=1),
+    "tail": lambda: tail(),
     "interrupt": lambda: fatal(PLAN, interrupt),
     "exit": lambda: fatal(APART, suspending_exit),
     "dropped": lambda: dropped(PLAN, suspending),

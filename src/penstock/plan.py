@@ -521,7 +521,8 @@ def find_problems(core: Graph) -> GraphError:
 
     Its class is that of the first kind there is: duplicate names, unknown names, cycles.
     """
-    problems: list[GraphError] = [DuplicateTaskError(name, count) for name, count in core.duplicates()]
+    duplicates = sorted(core.duplicates(), key=lambda duplicate: shown(duplicate[0]))
+    problems: list[GraphError] = [DuplicateTaskError(name, count) for name, count in duplicates]
     unlisted = core.unlisted()
     if unlisted:
         listed = list(core.names)

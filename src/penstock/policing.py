@@ -252,38 +252,46 @@ class Policing:
         """Await a body inside the context, which is entered once, however often the task is tried."""
         assert self.context is not None
         try:
-            if position not in self._held:
-                await self._enter(position)
-            value = await body
-        except BaseException as error:
-            body.close()  # if it has not begun
-            if position in self._held:
-                now = self.run._time()
-                outcome = CANCELLED if isinstance(error, CancelledError) else FAILED
-                outcome, judged = self._classified(position, outcome, error)
-                self._decided[position] = self._delay(position, judged, now) if outcome == FAILED else None
-                if self._decided[position] is None:
-                    del self._decided[position]
+            try:
+                if position not in self._held:
+                    await self._enter(position)
+                value = await body
+            except BaseException as error:
+                body.close()  # if it has not begun
+                if position in self._held and not self._tried_again(position, error):
                     self._held.remove(position)
                     if await self.context.__aexit__(type(error), error, error.__traceback__):
                         return None
-            raise
-        self._held.remove(position)
-        await self.context.__aexit__(None, None, None)
-        return value
+                raise
+            self._held.remove(position)
+            await self.context.__aexit__(None, None, None)
+            return value
+        finally:
+            del self  # an exception refers to this frame, and `facts` to the exception
+
+    def _tried_again(self, position: int, error: BaseException) -> bool:
+        """Decide whether there will be another attempt, so that the context is kept until then."""
+        outcome, error = self._classified(position, CANCELLED if isinstance(error, CancelledError) else FAILED, error)
+        delay = self._delay(position, error, self.run._time()) if outcome == FAILED else None
+        if delay is not None:
+            self._decided[position] = delay
+        return delay is not None
 
     async def _enter(self, position: int) -> None:
         assert self.context is not None
         self._entering.add(position)
         try:
-            await self.context.__aenter__()
-        except CancelledError:
-            self._unbegun.add(position)
-            raise
+            try:
+                await self.context.__aenter__()
+            except CancelledError:
+                self._unbegun.add(position)
+                raise
+            finally:
+                self._entering.discard(position)
+            self._held.add(position)
+            self.run._begin_body(position)
         finally:
-            self._entering.discard(position)
-        self._held.add(position)
-        self.run._begin_body(position)
+            del self  # as above
 
     async def _close(self, position: int) -> None:
         """Leave the context for a task that will not be tried again, and end it as cancelled."""
@@ -291,8 +299,11 @@ class Policing:
         self._closing.remove(position)
         self._held.remove(position)
         error = CancelledError("the run was stopped before the retry")
-        await self.context.__aexit__(CancelledError, error, None)
-        raise error
+        try:
+            await self.context.__aexit__(CancelledError, error, None)
+            raise error
+        finally:
+            del self, error  # as above
 
     # -- threads ----------------------------------------------------------------------------------------------
 
@@ -310,28 +321,29 @@ class Policing:
         future = asyncio.wrap_future(work)
         cancelled: CancelledError | None = None
         value: Any = None
-        while not future.done():
-            try:
-                await asyncio.shield(future)
-            except CancelledError as error:
-                if work.cancel():
-                    self._entering.discard(position)
-                    self._unbegun.add(position)
-                    raise
-                cancelled = error
-        self._entering.discard(position)
-        if call.begun is not None:
-            self.run._set_start(position, call.begun)
         try:
+            while not future.done():
+                try:
+                    await asyncio.shield(future)
+                except CancelledError as error:
+                    if work.cancel():
+                        self._entering.discard(position)
+                        self._unbegun.add(position)
+                        raise
+                    cancelled = error
+            self._entering.discard(position)
+            if call.begun is not None:
+                self.run._set_start(position, call.begun)
             if cancelled is not None:
                 self.facts.ran_on.add(position)
                 raise cancelled
-            ok, value = future.result()
+            future.result()  # raises if the thread could not call the function
+            ok, value = call.take_outcome()
             if not ok:
                 raise value
             return await value if inspect.isawaitable(value) else value
         finally:
-            del cancelled, call, value  # an exception refers to this frame
+            del self, work, future, call, cancelled, value  # an exception refers to this frame
 
     def thread_began(self, position: int) -> None:
         """A thread has taken up a task whose time is limited."""
@@ -366,7 +378,10 @@ class Policing:
         task = asyncio.current_task()
         assert isinstance(task, Task)
         self.facts.tail_tasks[self.run._name_of(position)] = task
-        return await body
+        try:
+            return await body
+        finally:
+            del self, task  # an exception refers to this frame
 
     def start_tail(self, position: int) -> None:
         """Start a task that is out of the run: from here on it belongs to the caller."""
@@ -381,35 +396,12 @@ class Policing:
         """Do for a task that left the run what the core does for those inside."""
         policy = self._policy(position)
         seconds = self.timeouts.get(position, self.timeouts.get(None)) or None  # 0.0 is no limit
-        async with nullcontext() if self.context is None else self.context:
-            return await self._attempts(policy, seconds, position, function, arguments)
-
-    async def _attempts(
-        self,
-        policy: RetryPolicy | None,
-        seconds: float | None,
-        position: int,
-        function: Callable[..., Any],
-        arguments: list[Any],
-    ) -> Any:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        made = 0
-        while True:
-            made += 1
-            try:
-                async with asyncio.timeout(seconds):
-                    if position in self.in_thread and not inspect.iscoroutinefunction(function):
-                        value = await asyncio.to_thread(function, *arguments)
-                        return await value if inspect.isawaitable(value) else value
-                    return await _called(function, arguments)
-            except Exception as error:
-                if policy is None or made >= policy.attempts or not policy.wants(error):
-                    raise
-                delay = policy.delay_after(made)
-                if policy.max_time is not None and loop.time() + delay - began > policy.max_time:
-                    raise
-            await asyncio.sleep(delay)
+        try:
+            async with nullcontext() if self.context is None else self.context:
+                threaded = position in self.in_thread and not inspect.iscoroutinefunction(function)
+                return await _attempts(policy, seconds, threaded, function, arguments)
+        finally:
+            del self  # an exception refers to this frame, and `facts` to the task that it belongs to
 
     def cancel_tails(self) -> None:
         """The run was cancelled from outside: so is what it has started and does not wait for."""
@@ -427,18 +419,56 @@ class _ThreadCall:
         self.context = copy_context()
         self.loop = asyncio.get_running_loop()
         self.begun: float | None = None
+        self._outcome: tuple[bool, Any] | None = None
 
-    def __call__(self) -> tuple[bool, Any]:
+    def __call__(self) -> None:
         self.begun = self.policing.run._time()
         if self.position is not None:
             self.loop.call_soon_threadsafe(self.policing.thread_began, self.position)
-        # Not as an exception of the future: it could not carry a StopIteration.
+        # Not as the outcome of the future: as an exception it could not carry a StopIteration, and an exception refers
+        # to the frame of the thread, which refers to the future.
         try:
-            return True, self.context.run(self.function, *self.arguments)
+            self._outcome = True, self.context.run(self.function, *self.arguments)
         except BaseException as error:
-            return False, error
+            self._outcome = False, error
+        finally:
+            del self.policing, self.function, self.arguments
+            del self
+
+    def take_outcome(self) -> tuple[bool, Any]:
+        """Return whether the function returned, and what it returned or raised; once."""
+        assert self._outcome is not None
+        outcome, self._outcome = self._outcome, None
+        return outcome
 
 
 async def _called(function: Callable[..., Any], arguments: list[Any]) -> Any:
     value = function(*arguments)
     return await value if inspect.isawaitable(value) else value
+
+
+async def _attempts(
+    policy: RetryPolicy | None,
+    seconds: float | None,
+    threaded: bool,
+    function: Callable[..., Any],
+    arguments: list[Any],
+) -> Any:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    made = 0
+    while True:
+        made += 1
+        try:
+            async with asyncio.timeout(seconds):
+                if threaded:
+                    value = await asyncio.to_thread(function, *arguments)
+                    return await value if inspect.isawaitable(value) else value
+                return await _called(function, arguments)
+        except Exception as error:
+            if policy is None or made >= policy.attempts or not policy.wants(error):
+                raise
+            delay = policy.delay_after(made)
+            if policy.max_time is not None and loop.time() + delay - began > policy.max_time:
+                raise
+        await asyncio.sleep(delay)

@@ -187,7 +187,9 @@ def _by_task(plan: ExecutionPlan, given: Mapping[Any, TaskOptions] | None, limit
         raise TypeError(f"options is {given!r}; give a mapping of task names to TaskOptions")
     found = _Tasks()
     for source in (plan._options, given or {}):
-        for name, options in source.items():
+        # Not items(): without memory for their iterator CPython 3.11 crashes, and every run comes through here.
+        for name in source:
+            options = source[name]
             if not isinstance(options, TaskOptions):
                 raise TypeError(f"the options of task {shown(name)} are {options!r}; give TaskOptions(...)")
             task = plan._compiled.graph.find(name)

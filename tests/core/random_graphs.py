@@ -1,8 +1,10 @@
-"""Random graphs of 0 to 60 tasks of every shape that has ever made a scheduler stumble, by seed."""
+"""Random graphs of 0 to 60 tasks of every shape that has ever made a scheduler stumble, and rules for them, by seed."""
 
 from __future__ import annotations
 
 from random import Random
+
+from reference import ReferenceRules
 
 
 def random_mapping(seed):
@@ -44,6 +46,26 @@ def random_dag(seed):
         return {
             name: [other for other in listed if position[other] < position[name]] for name, listed in mapping.items()
         }
+
+
+def random_rules(seed, mapping):
+    """Rules of every kind and in every combination, most of them for some of the tasks only."""
+    random = Random(seed)
+    rules = ReferenceRules()
+    if random.random() < 0.5:
+        share = random.choice((0.1, 0.3, 1.0))
+        rules.always = {name for name in mapping if random.random() < share}
+    if random.random() < 0.7:
+        rules.capacities = tuple(random.choice((1, 1, 2, 3)) for _ in range(random.choice((1, 2, 3, 3))))
+        share = random.choice((0.3, 0.8, 1.0))
+        for name in mapping:
+            if random.random() < share:
+                used = random.choices(range(len(rules.capacities)), k=random.randint(0, len(rules.capacities)))
+                rules.uses[name] = tuple(used)
+    if random.random() < 0.3:
+        rules.priorities = {name: random.choice((-1.5, 0.0, 1.0, 2.0)) for name in mapping if random.random() < 0.5}
+    rules.barriers = random.random() < 0.3
+    return rules
 
 
 def with_all_listed(mapping):

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from penstock import TaskExecutionStatistics, TaskGraph
+from penstock import Skip, TaskExecutionStatistics, TaskGraph
 from penstock.testing import shapes
 
 DIAMOND = {"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"]}
@@ -279,3 +279,15 @@ def test_the_summary_of_many_failures_is_short():
 
 def test_a_reports_repr_says_how_it_went(failed):
     assert repr(failed) == "<ExecutionReport: failed, 3 of 6 tasks>"
+
+
+def test_a_body_that_says_skip_is_exported_with_its_reason():
+    def body(name):
+        if name == "b":
+            raise Skip("nothing to do")
+
+    report = plan_of({"a": [], "b": ["a"], "c": ["b"]}).run_sync(body)
+    skipped, after = json.loads(report.to_json())["task_statistics"][1:]
+    assert (skipped["status"], skipped["error_type"], skipped["error_message"]) == ("skipped", "Skip", "nothing to do")
+    assert (after["status"], after["failed_dependencies"], after["path"]) == ("skipped", ["b"], ["b", "c"])
+    assert report.to_dict()["execution_state"] == "completed"

@@ -103,8 +103,8 @@ cdef class Deadlines:
         self.put(at, when, item)
 
     cdef int arm_item(self, int32_t item, double when) except -1:
+        self.reserve()  # first: without memory the item keeps the deadline that it has
         self.disarm_item(item)
-        self.reserve()
         self.put(self.count, when, item)
         self.count += 1
         self.sift_up(self.count - 1)

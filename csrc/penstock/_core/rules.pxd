@@ -21,4 +21,4 @@ cdef class Rules:
     cdef int32_t *list_items
     cdef readonly bint barriers      # a stage begins when all before it has ended
 
-    cdef int add_limits(self, object capacities, dict uses) except -1
+    cdef int add_limits(self, list capacities, dict uses) except -1

@@ -4,6 +4,7 @@ Priorities, named limits, tasks that run whatever became of their predecessors, 
 A run without any has no `Rules`, and pays for them with a comparison here and there.
 """
 
+from cpython.number cimport PyNumber_Index
 from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memset
 
@@ -34,7 +35,7 @@ cdef class Rules:
     IndexError
         No such task or limit.
     ValueError
-        A capacity is not positive.
+        A capacity is not positive, or a priority is not a number.
     """
 
     def __cinit__(self, Plan plan not None, object always=(), object capacities=(), dict uses=None,
@@ -53,9 +54,16 @@ cdef class Rules:
             if self.priority == NULL:
                 raise MemoryError
             for task, priority in priorities.items():
+                if priority != priority:
+                    raise ValueError(f"the priority of task {task} is not a number")
                 self.priority[position_of(plan, task)] = priority
+        capacities = [PyNumber_Index(capacity) for capacity in capacities]
+        for limit, capacity in enumerate(capacities):
+            if capacity < 1:
+                raise ValueError(f"limit {limit} allows {capacity} tasks")
         if uses:
-            self.add_limits(capacities, uses)
+            self.add_limits(capacities, {
+                task: tuple(sorted({PyNumber_Index(limit) for limit in used})) for task, used in uses.items()})
 
     def __dealloc__(self):
         ps_free(self.always)
@@ -68,15 +76,13 @@ cdef class Rules:
     def __reduce__(self):
         raise TypeError("Rules are made anew for each run and cannot be pickled")
 
-    cdef int add_limits(self, object capacities, dict uses) except -1:
+    cdef int add_limits(self, list capacities, dict uses) except -1:
         """Number the distinct lists of limits, and note the number of its list for each task."""
         cdef Py_ssize_t n = self.plan.n, i
         cdef dict numbers = {}
         cdef int32_t number, at = 0
-        capacities = list(capacities)
         self.n_limits = len(capacities)
-        for task, used in uses.items():
-            used = tuple(sorted(set(used)))
+        for used in uses.values():
             for limit in used:
                 if not 0 <= limit < self.n_limits:
                     raise IndexError(f"limit {limit} is out of range for {self.n_limits} limits")
@@ -89,8 +95,6 @@ cdef class Rules:
             raise MemoryError
         memset(self.limits_at, 0xFF, n * sizeof(int32_t))
         for i in range(self.n_limits):
-            if capacities[i] < 1:
-                raise ValueError(f"limit {i} allows {capacities[i]} tasks")
             # More than there are tasks is as good as none, and fits.
             self.capacity[i] = <int32_t> min(capacities[i], max(n, 1))
         for used, number in numbers.items():
@@ -100,7 +104,6 @@ cdef class Rules:
                 at += 1
         self.list_start[len(numbers)] = at
         for task, used in uses.items():
-            used = tuple(sorted(set(used)))
             if used:
                 self.limits_at[position_of(self.plan, task)] = numbers[used]
         return 0

@@ -49,6 +49,7 @@ cdef class RunState:
     cdef int enqueue_sources(self) except -1
     cdef int add_rules(self, Rules rules) except -1
     cdef int make_ready(self, int32_t position) except -1
+    cdef int enqueue(self, int32_t position) except -1
     cdef int spread(self, Py_ssize_t at) except -1
     cdef int take_limits(self, int32_t position) except -1
     cdef int leave_limits(self, int32_t position) except -1

@@ -52,10 +52,10 @@ cdef extern from *:
 STATE_NAMES = ("pending", "ready", "running", "completed", "failed", "cancelled", "skipped", "detached", "retrying")
 
 #: Kinds of recorded events.
-EVENT_START, EVENT_FINISH, EVENT_STOP, EVENT_RETRY, EVENT_AGAIN = range(5)
+EVENT_START, EVENT_FINISH, EVENT_STOP, EVENT_RETRY, EVENT_AGAIN, EVENT_PARK = range(6)
 
 #: How long the tuples of recorded events are.
-_LENGTHS = {EVENT_START: 3, EVENT_FINISH: 4, EVENT_STOP: 2, EVENT_RETRY: 3, EVENT_AGAIN: 2}
+_LENGTHS = {EVENT_START: 3, EVENT_FINISH: 4, EVENT_STOP: 2, EVENT_RETRY: 3, EVENT_AGAIN: 2, EVENT_PARK: 1}
 
 #: True in a debug build, which checks the invariants after each event.
 CHECKED = bool(PS_CHECKED)
@@ -169,12 +169,17 @@ cdef class RunState:
     cdef int32_t start_next(self, double now) except -2:
         """Take the next ready task and mark it running; -1 if there is none or the limit is reached."""
         cdef int32_t position
+        cdef bint parked = False
         while True:
             if self.queue.count == 0 or self.max_running and self.counts[RUNNING] >= self.max_running:
+                if parked and self.events is not None:
+                    # None started, and yet from here on those in line come in another order.
+                    self.events.append((EVENT_PARK,))
                 return -1
             position = self.queue.pop()
             if not self.limited or self.take_limits(position):
                 break
+            parked = True
         self.move(position, RUNNING)
         self.started[position] = now
         if self.events is not None:
@@ -189,7 +194,9 @@ cdef class RunState:
 
     cdef int finish_one(self, int32_t position, uint8_t outcome, double now) except -1:
         """The caller guarantees a running position, or one that waits for a retry, and a terminal outcome."""
-        if self.limited and self.state[position] == RUNNING:
+        if self.state[position] == RETRYING:
+            self.started[position] = now  # the attempt that there will not be
+        elif self.limited:
             self.leave_limits(position)
         self.move(position, outcome)
         self.ended[position] = now
@@ -225,8 +232,8 @@ cdef class RunState:
             self.n_pending[successor] -= 1
             # After a stop, or below a failed task, the successor is skipped already.
             if self.n_pending[successor] == 0 and self.state[successor] == PENDING and successor < self.n_open:
+                self.enqueue(successor)
                 self.move(successor, READY)
-                self.queue.push(successor)
         return 0
 
     cdef int skip_descendants(self) except -1:
@@ -258,8 +265,15 @@ cdef class RunState:
 
     cdef int make_ready(self, int32_t position) except -1:
         if position < self.n_open:
+            self.enqueue(position)
             self.move(position, READY)
-            self.queue.push(position)
+        return 0
+
+    cdef int enqueue(self, int32_t position) except -1:
+        if self.limited:
+            # Room for those that are parked as well: waking one must not need memory in the midst of an end.
+            self.queue.reserve(self.queue.count + self.n_parked + 1)
+        self.queue.push(position)
         return 0
 
     cdef int need_causes(self) except -1:
@@ -278,7 +292,8 @@ cdef class RunState:
         IndexError
             No such position.
         ValueError
-            The task is not running, or the outcome is none that a running task can have.
+            The task is not running, or the outcome is none that it can have.  One that waits for its retry can end as
+            well, but only without success.
         """
         if not 0 <= position < self.plan.n:
             raise IndexError(f"position {position} is out of range for {self.plan.n} tasks")
@@ -286,7 +301,8 @@ cdef class RunState:
             raise ValueError(f"a task cannot end with state {outcome}")
         if outcome == DETACHED and self.plan.successor_from(position) != self.plan.successor_from(position + 1):
             raise ValueError(f"position {position} has successors and cannot be detached")
-        if self.state[position] != RUNNING:
+        if self.state[position] != RUNNING and (self.state[position] != RETRYING
+                                                or outcome == SUCCEEDED or outcome == DETACHED):
             raise ValueError(f"position {position} is {STATE_NAMES[self.state[position]]}, not running")
         if outcome != SUCCEEDED:
             self.need_causes()  # before anything changes, so that running out of memory changes nothing
@@ -311,13 +327,13 @@ cdef class RunState:
         cdef bint spares = self.always != NULL and not entirely
         if self.stopped and (self.always == NULL or not entirely):
             return
-        self.queue.reserve(self.counts[READY])
         if spares:
+            # What a barrier holds back may become ready here, too.
+            self.queue.reserve(self.counts[READY] + self.counts[PENDING])
             self.need_causes()
         self.stopped = True
         self.n_open = self.plan.n
-        while self.queue.count:
-            self.queue.pop()
+        self.queue.count = 0
         self.n_parked = 0
         if self.limited:
             memset(self.first_parked, 0xFF, self.rules.n_limits * sizeof(int32_t))
@@ -359,7 +375,7 @@ cdef class RunState:
 
     cdef int take_again(self, int32_t position) except -1:
         """The time of a retry has come: it lines up behind what is ready."""
-        self.queue.push(position)
+        self.enqueue(position)
         self.move(position, READY)
         if self.events is not None:
             self.events.append((EVENT_AGAIN, position))
@@ -502,6 +518,9 @@ cdef class RunState:
                 self.stop(event[1])
             elif event[0] == EVENT_RETRY:
                 self.retry(event[1], event[2])
+            elif event[0] == EVENT_PARK:
+                if self.start(0.0) >= 0:
+                    raise ValueError(f"event {event} starts no task, but one may start")
             else:
                 self.again(event[1])
         return self
@@ -641,7 +660,10 @@ cdef class RunState:
             assert self.n_finished == sum(tally[SUCCEEDED:DETACHED + 1]), "the order of ending misses a task"
             if self.limited:
                 self.check_limits()
-            assert not self.stopped or self.counts[PENDING] + self.counts[READY] == 0, "stopped, yet tasks wait"
+            for position in range(n):
+                # A ready one may be there for what it leaves behind: a task that waited for its retry at the stop.
+                assert not self.stopped or self.state[position] != PENDING or (
+                    self.always != NULL and self.always[position]), f"stopped, yet {position} waits"
         finally:
             ps_free(open_predecessors)
 
@@ -649,21 +671,31 @@ cdef class RunState:
         """Raise AssertionError unless each limit is used by as many running tasks as it says, and allows them."""
         cdef Rules rules = self.rules
         cdef Py_ssize_t position, parked = 0
-        cdef int32_t i, at
+        cdef int32_t i, at, used
+        cdef Py_ssize_t waiting, free
         cdef list in_use = [0] * rules.n_limits
+        cdef list queued = [0] * rules.n_limits
         for position in range(self.plan.n):
             if self.state[position] == RUNNING and rules.limits_at[position] >= 0:
                 for i in range(rules.list_start[rules.limits_at[position]],
                                rules.list_start[rules.limits_at[position] + 1]):
                     in_use[rules.list_items[i]] += 1
+        for position in range(self.queue.count):
+            used = rules.limits_at[self.queue.items[(self.queue.head + position) & (self.queue.room - 1)]]
+            if used >= 0:
+                for i in range(rules.list_start[used], rules.list_start[used + 1]):
+                    queued[rules.list_items[i]] += 1
         for i in range(rules.n_limits):
             assert in_use[i] == self.in_use[i], f"limit {i} is used by {in_use[i]} tasks, not {self.in_use[i]}"
             assert in_use[i] <= rules.capacity[i], f"limit {i} is exceeded"
             at = self.first_parked[i]
-            # Whoever waits at a limit with room would wait for ever, unless somebody before it in the queue will see.
-            assert at < 0 or in_use[i] == rules.capacity[i] or self.queue.count, f"limit {i} has room and tasks parked"
+            waiting = 0
             while at >= 0:
                 assert self.state[at] == READY, f"{at} is parked but not ready"
-                parked += 1
+                waiting += 1
                 at = self.next_parked[at]
+            parked += waiting
+            # Whoever waits at a limit with room would wait for ever, unless enough in the queue take it or pass it on.
+            free = rules.capacity[i] - in_use[i]
+            assert queued[i] >= min(free, waiting), f"limit {i} has room and tasks parked"
         assert parked == self.n_parked, f"{self.n_parked} tasks are counted as parked, {parked} are"

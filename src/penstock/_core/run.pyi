@@ -10,6 +10,7 @@ EVENT_FINISH: Final[int]
 EVENT_STOP: Final[int]
 EVENT_RETRY: Final[int]
 EVENT_AGAIN: Final[int]
+EVENT_PARK: Final[int]
 CHECKED: Final[bool]
 
 @final

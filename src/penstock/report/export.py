@@ -68,8 +68,8 @@ def record_dict(record: TaskExecutionStatistics) -> dict[str, Any]:
     found["attempt_statistics"] = [{**_fields(attempt), "task_name": name} for attempt in record.attempt_statistics]
     error = record.exception
     found["error_type"] = None if error is None else type(error).__name__
-    if record.status == "skipped":  # asked first: a body's exception may have a `__class__` that raises
-        assert isinstance(error, DependencyFailureError)
+    # Not for a body that raised Skip.  The status is asked first: an exception may have a `__class__` that raises.
+    if record.status == "skipped" and type(error) is DependencyFailureError:
         found["failed_dependencies"] = [plain_name(other) for other in error.failed_dependencies]
         found["root_cause"], found["path"] = _root_and_path(error)
     return found

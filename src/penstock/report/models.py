@@ -102,14 +102,14 @@ class TaskExecutionStatistics:
 
 @dataclass(frozen=True, slots=True)
 class TaskStageStatistics:
-    """What became of one stage of the plan.
+    """What became of one stage of the plan, of which at least one body started.
 
     Attributes
     ----------
     stage_id : int
     stage_name : str
     start_time, end_time : float or None
-        When its first body started and its last one ended, in epoch seconds; None if none did.
+        When its first body started and its last one ended, in epoch seconds; None if none has ended.
     duration : float
         Seconds in between.
     parallel_task_count, wait_task_count : int
@@ -177,6 +177,8 @@ class ExecutionReport:
     ----------
     task_statistics : sequence of TaskExecutionStatistics
         One record per task in the order the tasks were added, made when looked at.
+    stage_statistics : sequence of TaskStageStatistics
+        One record per stage of which a body started.
     results : mapping
         Result by task name, for the tasks that completed; `task_return_set` is the same.
     execution_state : str
@@ -376,8 +378,15 @@ class ExecutionReport:
 
     @property
     def stage_statistics(self) -> Sequence[TaskStageStatistics]:
-        """One record per stage of the plan; made when looked at."""
-        return LazySequence(self.total_stages, self._stage_record, "record")
+        """One record per stage of which a body started; made when looked at."""
+        if self.successful_tasks == self.total_tasks:
+            return LazySequence(self.total_stages, self._stage_record, "record")
+        begun = [stage for stage in range(self.total_stages) if self._has_begun(stage)]
+        return LazySequence(len(begun), lambda i: self._stage_record(begun[i]), "record")
+
+    def _has_begun(self, stage: int) -> bool:
+        starts = self._plan._compiled.stage_starts
+        return any((start := self._start(p)) == start for p in range(starts[stage], starts[stage + 1]))  # not NaN
 
     def _stage_record(self, number: int) -> TaskStageStatistics:
         stage = self._plan.stages[number]
@@ -604,28 +613,31 @@ class ExecutionReport:
         return [self._record(task) for task in self._plan._compiled.stage_members(stage_id)]
 
     def get_longest_task(self) -> TaskExecutionStatistics | None:
-        """Return the record with the largest duration, None for an empty graph."""
-        durations = self._durations()
-        if not durations:
-            return None
-        return self._record(max(range(len(durations)), key=durations.__getitem__))
+        """Return the record with the largest duration, None if no task ran."""
+        durations = self._durations(-1.0)
+        longest = max(range(len(durations)), key=durations.__getitem__, default=-1)
+        return None if longest < 0 or durations[longest] < 0.0 else self._record(longest)
 
     def get_average_task_duration(self) -> float:
-        """Return the mean duration in seconds of the tasks that ran, 0.0 if none did."""
-        ran = self._core.tally()[_COMPLETED] + self.failed_tasks + self.cancelled_tasks
-        return sum(self._durations()) / ran if ran else 0.0
+        """Return the mean duration in seconds of the tasks that ran, tail tasks excepted; 0.0 if none did."""
+        ran = [seconds for seconds in self._durations(-1.0) if seconds >= 0.0]
+        return sum(ran) / len(ran) if ran else 0.0
 
-    def _durations(self) -> list[float]:
-        """Seconds by task number; 0.0 for those that have not ended."""
+    def _durations(self, never: float = 0.0) -> list[float]:
+        """Seconds by task number; `never` for those that have not started, not ended, or left the run."""
         starts: memoryview[float] | array.array[float] = self._starts
         ends = self._ends
         if self._facts.policies is not None:
             starts = array.array("d", starts)
             for position, earlier in self._facts.policies.attempts.items():
                 starts[position] = earlier[0].start
-        # NaN compares as unequal to itself: a task without a start or an end counts nothing.
-        durations = (ends[position] - starts[position] for position in self._position)
-        return [seconds if seconds == seconds else 0.0 for seconds in durations]
+        # NaN compares as unequal to itself: a task without a start or an end.
+        seconds = (ends[position] - starts[position] for position in self._position)
+        durations = [passed if passed == passed else never for passed in seconds]
+        for name in self.tail_tasks:
+            if self._state_of(task := self._plan._compiled.graph.find(name)) == _DETACHED:
+                durations[task] = never
+        return durations
 
     def critical_path(self) -> tuple[tuple[Any, ...], float]:
         """Return the names along the path that took longest by measured durations, and its seconds."""
