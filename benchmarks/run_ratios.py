@@ -14,6 +14,9 @@ request       a graph of ten tasks, planned once and run 20,000 times
 growth        cost per task from 10^3 to 10^7 tasks, less that of the counters and the ready queue alone
 memory        bytes per task, after ten runs, and at most with 10^7 tasks
 heartbeat     gaps that others see on the same event loop
+scheduler     DynamicScheduler from ready-made task orders and functions to the report, and how that grows
+policies      retries, time-outs and limits that never act, beside a run without them
+timers        how late time-outs act, with 10,000 of them armed
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import platform
 import sys
 from collections.abc import Iterator, Sequence
@@ -32,9 +36,10 @@ import bodies
 import heartbeat
 import inputs
 import run_footprint
+import task_orders
 import ten_tasks
 import turns
-from peers import FLOORS, counters, eager_task_groups, gathers, penstock_peer, task_groups
+from peers import FLOORS, counters, eager_task_groups, f1, gathers, penstock_peer, task_groups
 
 NEW = sys.version_info
 SUSPENDING_TASKS = 10**5
@@ -227,6 +232,81 @@ def beats(options: argparse.Namespace) -> Iterator[Figure]:
             yield Figure(f"{what} gap in ms beyond that of an idle loop, {loop}", gap - quiet, bound, note=note)
 
 
+def scheduler(options: argparse.Namespace) -> Iterator[Figure]:
+    for shape in ("layered", "chain", "fan-in", "fan-out"):
+        costs = {}
+        for n in (10**4, 10**5, options.size):
+            tasks, orders = task_orders.ordered(shape, n)
+            contenders = [
+                turns.Contender("DynamicScheduler", lambda made=(tasks, orders): made, task_orders.run),
+                turns.runner_of(f1, {name: () for name, _ in tasks}, bodies.named),
+            ]
+            times = turns.take_turns(contenders, options.rounds, n, options.tick)
+            costs[n] = median(times["DynamicScheduler"])
+        bound = 5.0 if shape == "layered" else None
+        yield compared(f"{shape}, {n:,}", times, "DynamicScheduler", "F1", n, bound)
+        slope = math.log(costs[n] / costs[10**4]) / math.log(n / 10**4)
+        yield Figure(f"{shape}: log-log slope from 10,000 to {n:,}", slope, 1.1)
+
+
+def policies(options: argparse.Namespace) -> Iterator[Figure]:
+
+    n = options.size
+    plan = penstock_peer.build(inputs.arriving("layered", n, "same"))[1]
+    variants: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "retries": {"retries": 3},
+        "task_timeout": {"task_timeout": 60.0},
+        "timeout": {"timeout": 600.0},
+        "max_concurrency": {"max_concurrency": 1000},
+        "all of these": {"retries": 3, "task_timeout": 60.0, "timeout": 600.0, "max_concurrency": 1000},
+    }
+
+    def contender(label: str, chosen: dict[str, Any]) -> turns.Contender:
+        async def run(plan: Any) -> Any:
+            return (await plan.run(bodies.named, **chosen)).results
+
+        return turns.Contender(label, lambda: plan, run)
+
+    contenders = [contender(label, chosen) for label, chosen in variants.items()]
+    times = turns.take_turns(contenders, max(options.rounds, 9), n, options.tick)
+    for label in variants:
+        if label != "plain":
+            yield compared(f"layered, {n:,}", {k: times[k] for k in (label, "plain")}, label, "plain", n, 1.03)
+
+
+def timers(options: argparse.Namespace) -> Iterator[Figure]:
+    import penstock
+
+    n = 10_000
+    plan = penstock.TaskGraph.from_predecessors({name: [] for name in range(n)}).plan()
+    # Due one after the other over two seconds; or all of them in the same instant, when most of what is measured is
+    # how long 10,000 bodies take to be cancelled.
+    spread = {name: 0.5 + 2.0 * name / n for name in range(n)}
+    together = dict.fromkeys(range(n), 0.5)
+
+    async def forever(name: int) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def late(seconds: dict[int, float]) -> list[float]:
+        chosen = {name: penstock.TaskOptions(timeout=timeout) for name, timeout in seconds.items()}
+        report = await plan.run(forever, options=chosen, failure_policy="continue")
+        assert report.failed_tasks == n
+        return sorted(record.duration - seconds[record.task_name] for record in report.task_statistics)
+
+    for loop, make in turns.LOOPS.items():
+        for what, seconds, bound in (("spread over 2 s", spread, 25), ("in one instant", together, None)):
+            found = []
+            for _ in range(options.rounds):
+                with asyncio.Runner(loop_factory=make) as runner:
+                    found.append(runner.run(late(seconds)))
+            single = [times[n * 99 // 100] * 1e3 for times in found]
+            longest, earliest = max(times[-1] for times in found) * 1e3, min(times[0] for times in found) * 1e3
+            note = f"longest {longest:.1f}, earliest {earliest:.2f}"
+            name = f"p99 lateness in ms of {n:,} time-outs {what}, {loop}"
+            yield Figure(name, median(single), bound, single=single, note=note)
+
+
 PARTS = {
     "coroutines": coroutines,
     "named": named,
@@ -237,6 +317,9 @@ PARTS = {
     "growth": growth,
     "memory": memory,
     "heartbeat": beats,
+    "scheduler": scheduler,
+    "policies": policies,
+    "timers": timers,
 }
 
 

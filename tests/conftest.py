@@ -11,6 +11,7 @@ import logging
 import os
 import random
 import re
+import socket
 import sys
 import threading
 import zlib
@@ -29,6 +30,10 @@ _WFINSTANCES = Path(
     os.environ.get("PENSTOCK_WFINSTANCES") or Path(__file__).resolve().parents[2] / "shared" / "data" / "wfinstances"
 )
 _NO_WFINSTANCES = f"the WfFormat instances are not in {_WFINSTANCES}; PENSTOCK_WFINSTANCES can name another folder"
+
+
+#: The only addresses that tests connect to.
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class ListedInstance(NamedTuple):
@@ -115,6 +120,24 @@ def asyncio_errors() -> Iterator[list[str]]:
     yield handler.messages
     logger.removeHandler(handler)
     assert not handler.messages
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_network() -> Iterator[None]:
+    """Nothing in the tests may reach for another machine."""
+
+    def guarded(connect: Any) -> Any:
+        def checked(self: socket.socket, address: Any) -> Any:
+            if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in LOOPBACK:
+                raise AssertionError(f"a test connects to {address}")
+            return connect(self, address)
+
+        return checked
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex"):
+            patch.setattr(socket.socket, name, guarded(getattr(socket.socket, name)))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Hashable, Mapping
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -30,7 +30,6 @@ from penstock.settings import Settings
 
 if TYPE_CHECKING:
     from penstock.plan import ExecutionPlan
-    from penstock.policing import Policing
 
 __all__ = ["Run"]
 
@@ -50,54 +49,8 @@ class Run(Dispatch):
     Belongs to the event loop it was started on; `cancel`, `state` and `counts` may be called from any thread.
     """
 
-    __slots__ = (
-        "_awaiting",
-        "_begun",
-        "_callbacks",
-        "_cancelled",
-        "_epoch",
-        "_final",
-        "_guard",
-        "_observation",
-        "_progress",
-        "_progress_timer",
-        "_thread",
-        "_waiter",
-        "_watchers",
-    )
-
-    def __init__(
-        self,
-        core: RunState,
-        loop: asyncio.AbstractEventLoop,
-        functions: list[TaskFunction] | None,
-        function: Callable[[Any], Any] | None,
-        names: Any,
-        stop_on_failure: bool,
-        time_slice: float,
-        plan: ExecutionPlan,
-        missing: list[Hashable] | None,
-        pass_results: bool,
-        keep: str | list[int] | None,
-        policing: Policing | None,
-        clock: Callable[[], float] | None,
-        slow: float,
-    ) -> None:
-        self._awaiting: list[asyncio.Task[Any] | None] = []
-        self._guard: _Guard | None = None
-        self._begun = False
-        self._cancelled = False
-        self._epoch = time.time()
-        self._final: ExecutionReport | None = None
-        self._observation: Observation | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._callbacks: list[tuple[Callable[[Run], object], Context]] | None = None
-        self._progress: Progress | None = None
-        self._progress_timer: asyncio.TimerHandle | None = None
-        self._watchers: list[asyncio.Future[None]] | None = None
-        self._thread = threading.get_ident()
-        if missing:
-            core.stop()
+    # What there is beside the columns, the core declares: making it is a part of the cost of every small graph.
+    __slots__ = ()
 
     def __repr__(self) -> str:
         return f"<Run {self.state}: {self._core.n_finished:,} of {self._plan.total_tasks:,} tasks ended>"
@@ -105,13 +58,14 @@ class Run(Dispatch):
     # -- awaiting -------------------------------------------------------------------------------------------
 
     def __await__(self) -> Generator[Any, None, ExecutionReport]:
+        begun = not self._begun
         try:
-            if not self._begun:
+            if begun:
                 # In the caller's own turn: a small graph that does not suspend never sees the event loop.
                 self._begun = True
                 self._begin()
             if not self.finished:
-                self._refuse_to_wait_for_itself()
+                self._refuse_to_wait_for_itself(begun)
                 yield from self._wait().__await__()
             if self.fatal is not None:
                 raise self.fatal
@@ -122,7 +76,7 @@ class Run(Dispatch):
             # The frame of a body that raised refers to this one, and the run to the exception.
             del self
 
-    def _refuse_to_wait_for_itself(self) -> None:
+    def _refuse_to_wait_for_itself(self, begun: bool) -> None:
         """Raise if this run can only end after the task that is about to wait for it."""
         try:
             current = asyncio.current_task()
@@ -133,14 +87,18 @@ class Run(Dispatch):
             task = waiting.pop()
             run = run_of(task)
             if run is self:
+                if begun:
+                    self.cancel()  # by whoever was about to wait, and nobody else will
                 raise InvalidStateError(f"a body of {self!r} cannot wait for the run that it is part of")
             # A body of another run: who waits for that one?
             if run is not None and run not in seen:
                 seen.add(run)
-                waiting.extend(run._awaiting)
+                waiting.extend(run._awaiting or ())
 
     async def _wait(self) -> None:
         task = asyncio.current_task()
+        if self._awaiting is None:
+            self._awaiting = []
         self._awaiting.append(task)
         try:
             await self._wait_until_finished()
@@ -406,7 +364,7 @@ class Run(Dispatch):
         """Call a progress object; its exceptions are logged and end the progress, not the run."""
         try:
             call(argument)
-        except Exception:
+        except (Exception, asyncio.CancelledError):
             logger.exception("the progress object failed and gets no further calls")
             self._progress = None
             return False
@@ -511,6 +469,8 @@ def create_run(
         getattr(loop, "penstock_clock", None),
         settings.slow,
     )
+    if missing:
+        run._core.stop()
     if settings.observer is not None:
         run._observation = Observation(settings.observer)
         run.watched = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from penstock._core.run import EVENT_RETRY, EVENT_START
+from penstock._core.run import EVENT_RESTART, EVENT_RETRY, EVENT_START
 
 if TYPE_CHECKING:
     from penstock.execution import Run
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["Observation"]
 
 logger = logging.getLogger("penstock")
+
+#: Events that mean that an attempt has failed and another follows.
+RETRIES = (EVENT_RETRY, EVENT_RESTART)
 
 #: What an observer may have, and at least one of which it must.
 METHODS = ("on_start", "on_retry", "on_end")
@@ -53,7 +56,7 @@ class Observation:
         report = run._snapshot_view()
         retried = []
         for event in events:
-            if event[0] == EVENT_RETRY:
+            if event[0] in RETRIES:
                 number = self._retried[event[1]] = self._retried.get(event[1], 0) + 1
                 retried.append(report.attempts_at(event[1])[number - 1])
         self._tell("on_retry", retried)
@@ -66,7 +69,7 @@ class Observation:
         """Return the tasks that started their first attempt."""
         again, begun = set(self._retried), []
         for event in events:
-            if event[0] == EVENT_RETRY:
+            if event[0] in RETRIES:
                 again.add(event[1])
             elif event[0] == EVENT_START and event[1] not in again:
                 begun.append(event[1])

@@ -371,7 +371,8 @@ class ExecutionPlan:
         stage_barriers : bool
             Start a stage only when all tasks of the stages before it have ended.
         concurrency_context : async context manager, optional
-            Entered around each task, once for all its attempts; ``asyncio.Semaphore(8)``, say.
+            Entered around each task, once for all attempts that follow at once; ``asyncio.Semaphore(8)``, say.  A retry
+            that waits leaves it meanwhile.
         limits : mapping of text to int, optional
             Named limits: how many tasks may run at once that use them (`TaskOptions`).
         observer : Observer, optional

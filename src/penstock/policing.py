@@ -130,8 +130,6 @@ class Policing:
         self._timed_out: set[int] = set()
         self._unbegun: set[int] = set()  # cancelled before their bodies began
         self._entering: set[int] = set()  # waiting for the context
-        self._held: set[int] = set()  # inside the context
-        self._closing: set[int] = set()  # to leave the context without another attempt
         self._decided: dict[int, float | None] = {}  # seconds until the next attempt, or that there is none
 
     def begin(self, run: Run, special: Collection[int], tails: Collection[int]) -> None:
@@ -162,8 +160,7 @@ class Policing:
         delay = self._decided.pop(position) if position in self._decided else self._delay(position, error, now)
         policy = self._policy(position)
         if delay is not None:
-            self.facts.attempts.setdefault(position, []).append(Attempt(self.run._start_of(position), now, error))
-            self._note(position, len(self.facts.attempts[position]), error)
+            self._note_attempt(position, error, now)
             self.run._retry_at(position, now + delay, now)
             return RETRYING, error
         made = len(self.facts.attempts.get(position, ())) + 1
@@ -184,29 +181,24 @@ class Policing:
         """Return True if the body of a running task has not begun, so that its time does not count yet."""
         return position in self._entering
 
-    def release(self, position: int) -> bool:
-        """A task that waits for its retry will get none; return True if it has something to leave first."""
+    def drop(self, position: int) -> None:
+        """A task that waits for its retry will get none."""
         self.facts.dropped.add(position)
-        if position not in self._held:
-            return False
-        self._closing.add(position)
-        self.run._retry_now(position)
-        return True
 
     def call_specially(self, position: int) -> Coroutine[Any, Any, Any]:
         """Return a coroutine that runs a task in a thread, or inside the context, or both."""
         if position in self.facts.untried:
             return self._untried(position)
-        if position in self._closing:
-            return self._close(position)
+        return self._body(position) if self.context is None else self._in_context(position)
+
+    def _body(self, position: int) -> Coroutine[Any, Any, Any]:
+        """Return a coroutine for one attempt."""
         function, arguments = self.run._call_of(position)
         if position in self.in_thread and not inspect.iscoroutinefunction(function):
             body = self._in_thread(position, function, arguments)
         else:
             body = _called(function, arguments)
-        if self.run._name_of(position) in self._awaited_tails:
-            body = self._shown(position, body)
-        return body if self.context is None else self._in_context(position, body)
+        return self._shown(position, body) if self.run._name_of(position) in self._awaited_tails else body
 
     # -- retries --------------------------------------------------------------------------------------------
 
@@ -238,6 +230,11 @@ class Policing:
             return None
         return delay
 
+    def _note_attempt(self, position: int, error: BaseException, now: float) -> None:
+        made = self.facts.attempts.setdefault(position, [])
+        made.append(Attempt(self.run._start_of(position), now, error))
+        self._note(position, len(made), error)
+
     def _note(self, position: int, made: int, error: BaseException) -> None:
         self.facts.notes.append(Note(len(self.run._failed_positions), position, made, error))
 
@@ -249,35 +246,47 @@ class Policing:
 
     # -- the context ------------------------------------------------------------------------------------------
 
-    async def _in_context(self, position: int, body: Coroutine[Any, Any, Any]) -> Any:
-        """Await a body inside the context, which is entered once, however often the task is tried."""
+    async def _in_context(self, position: int) -> Any:
+        """Run a task inside the context.
+
+        It is entered once for all attempts that follow one another at once.  A retry that has to wait leaves it, with
+        the place that the task has in the run, to others: holding the one while waiting for the other is a deadlock.
+        """
         assert self.context is not None
         try:
-            try:
-                if position not in self._held:
-                    await self._enter(position)
-                value = await body
-            except BaseException as error:
-                body.close()  # if it has not begun
-                if position in self._held and not self._tried_again(position, error):
-                    self._held.remove(position)
+            await self._enter(position)
+            while True:
+                try:
+                    value = await self._body(position)
+                except BaseException as error:
+                    if self._tried_again_at_once(position, error):
+                        continue
                     if await self.context.__aexit__(type(error), error, error.__traceback__):
                         return None
-                raise
-            self._held.remove(position)
-            await self.context.__aexit__(None, None, None)
-            return value
+                    raise
+                await self.context.__aexit__(None, None, None)
+                return value
         finally:
             del self  # an exception refers to this frame, and `facts` to the exception
 
-    def _tried_again(self, position: int, error: BaseException) -> bool:
-        """Decide whether there will be another attempt, so that the context is kept until then."""
+    def _tried_again_at_once(self, position: int, error: BaseException) -> bool:
+        """Decide about another attempt, and if it is due at once begin it in the same place."""
         outcome = CANCELLED if isinstance(error, CancelledError) else SKIPPED if isinstance(error, Skip) else FAILED
-        outcome, error = self._classified(position, outcome, error)
-        delay = self._delay(position, error, self.run._time()) if outcome == FAILED else None
-        # Also that there is none: the policy is not asked twice, and who has left the context does not come back.
-        self._decided[position] = delay
-        return delay is not None
+        outcome, judged = self._classified(position, outcome, error)
+        now = self.run._time()
+        delay = self._delay(position, judged, now) if outcome == FAILED else None
+        if delay != 0.0:
+            # Also that there is none: the policy is not asked twice.
+            self._decided[position] = delay
+            return False
+        self._note_attempt(position, judged, now)
+        if position in self._timed_out:
+            self._timed_out.remove(position)
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
+        self.run._retry_in_place(position, now)
+        return True
 
     async def _enter(self, position: int) -> None:
         assert self.context is not None
@@ -290,22 +299,9 @@ class Policing:
                 raise
             finally:
                 self._entering.discard(position)
-            self._held.add(position)
             self.run._begin_body(position)
         finally:
             del self  # as above
-
-    async def _close(self, position: int) -> None:
-        """Leave the context for a task that will not be tried again, and end it as cancelled."""
-        assert self.context is not None
-        self._closing.remove(position)
-        self._held.remove(position)
-        error = CancelledError("the run was stopped before the retry")
-        try:
-            await self.context.__aexit__(CancelledError, error, None)
-            raise error
-        finally:
-            del self, error  # as above
 
     # -- threads ----------------------------------------------------------------------------------------------
 
@@ -366,7 +362,7 @@ class Policing:
         """The run is over: no thread of it is busy any more."""
         del self.run  # which refers to this object
         if self._pool is not None:
-            self._pool.shutdown(wait=False)
+            self._pool.shutdown()  # its threads are idle, so this takes no time
             self._pool = None
 
     # -- tasks that nobody waits for ------------------------------------------------------------------------------

@@ -11,9 +11,6 @@ import pytest
 
 from penstock.cli import bench
 
-# The command looks for the benchmarks beside the package, so these need an editable install: run by hand.
-pytestmark = pytest.mark.stress
-
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 FACTS = {
@@ -54,6 +51,12 @@ def measuring(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[str]]]
         return asked
 
     return told
+
+
+@pytest.fixture(autouse=True)
+def in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever penstock is installed, the command finds this checkout, unless a test says otherwise."""
+    monkeypatch.setattr(bench, "__file__", str(BENCHMARKS.parent / "src" / "penstock" / "cli" / "bench.py"))
 
 
 @pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the benchmarks are not here")

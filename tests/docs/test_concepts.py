@@ -1,16 +1,20 @@
-"""The page about the model says what is true: its examples run, and its tables agree with the code."""
+"""The pages on the model and on failures say what is true: examples run, and tables agree with the code."""
 
 import doctest
 import re
 from pathlib import Path
 
+import pytest
+
 from penstock._core import STATE_NAMES
 
-PAGE = Path(__file__).parents[2] / "docs" / "concepts.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "concepts.md"
 
 
-def test_the_examples_give_what_the_page_says():
-    results = doctest.testfile(str(PAGE), module_relative=False, encoding="utf-8")
+@pytest.mark.parametrize("page", ["concepts.md", "failures.md"])
+def test_the_examples_give_what_the_page_says(page):
+    results = doctest.testfile(str(DOCS / page), module_relative=False, encoding="utf-8")
     assert results.failed == 0
     assert results.attempted > 10
 

@@ -468,9 +468,6 @@ def test_a_context_may_suppress_what_the_body_raised():
     assert manager.log == ["in", "ValueError"]
 
 
-@pytest.mark.xfail(
-    raises=TimeoutError, reason="open: what holds the context needs a place, who has the place the context"
-)
 @pytest.mark.parametrize("limit", ["max_concurrency", "limits"])
 def test_a_retry_that_holds_the_context_is_not_kept_out_by_those_that_wait_for_it(limit):
     tried = []

@@ -43,6 +43,20 @@ cdef class Dispatch(Owner):
     cdef double task_timeout         # seconds for each attempt; 0.0: none
     cdef dict timeouts               # position -> the same for that task
     cdef object clock       # gives seconds; None: the monotonic clock
+    # of the subclass; None, False or 0 before it says otherwise
+    cdef readonly double _epoch      # wall-clock seconds at the start
+    cdef readonly unsigned long _thread
+    cdef public bint _begun
+    cdef public bint _cancelled
+    cdef public object _final        # the report of the run that is over
+    cdef public object _guard        # stands for the run among the loop's tasks
+    cdef public object _waiter       # a future for all who wait
+    cdef public object _awaiting     # their tasks
+    cdef public object _callbacks
+    cdef public object _watchers     # futures of those who iterate
+    cdef public object _observation
+    cdef public object _progress
+    cdef public object _progress_timer
     cdef bint advancing
     cdef bint scheduled
     cdef Py_ssize_t n_stops          # how often what is suspended was cancelled together
@@ -75,6 +89,7 @@ cdef class Dispatch(Owner):
     cdef int schedule(self) except -1
     cdef int abandon(self) except -1
     cdef int close_if_done(self) except -1
+    cdef bint concerns_anybody(self) noexcept
     cdef double now(self) except? -1.0
     cdef int need_deadlines(self) except -1
     cdef int arm_timeout(self, int32_t position) except -1

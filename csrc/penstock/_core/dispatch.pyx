@@ -64,7 +64,7 @@ from penstock._core.memory cimport PS_PREFETCH, ps_alloc, ps_alloc_zero, ps_free
 from penstock._core.plan cimport Plan
 from penstock._core.ready cimport ReadyQueue
 from penstock._core.run cimport RunState
-from penstock._core.step cimport Owner, Task, swap_current
+from penstock._core.step cimport Owner, Task, set_current, swap_current
 from penstock._core.types cimport CANCELLED, DETACHED, FAILED, READY, RETRYING, RUNNING, SKIPPED, SUCCEEDED
 
 from penstock._core._awaiting import awaited_result
@@ -73,6 +73,11 @@ from penstock.errors import Skip
 
 cdef extern from "clock.h":
     double ps_monotonic() noexcept
+    double ps_wall_clock() noexcept
+
+
+cdef extern from "Python.h":
+    unsigned long PyThread_get_thread_ident()
 
 
 cdef extern from "calls.h":
@@ -209,6 +214,8 @@ cdef class Dispatch(Owner):
         self._policing = policing
         self.clock = clock
         self.slow = slow
+        self._epoch = ps_wall_clock()
+        self._thread = PyThread_get_thread_ident()
         self.started_at = self.now()
 
     def __dealloc__(self):
@@ -253,8 +260,6 @@ cdef class Dispatch(Owner):
                 raise self._deadlock()
         except BaseException as error:
             self.crash(error)
-            if self.more_to_start():
-                self.schedule()  # what has to leave a context before it ends
         finally:
             self.advancing = False
         try:
@@ -281,6 +286,7 @@ cdef class Dispatch(Owner):
         cdef double begun, now, deadline
         cdef Task task = self.spare
         cdef bint current = False        # our task is the loop's current one
+        cdef bint inside = False         # it is, or another is that has just suspended
         cdef Py_ssize_t unshared = 0     # the task's reference count while nobody else has it
         cdef object before = None        # who was current when we came
         cdef Py_ssize_t n_stops          # when the body began
@@ -292,10 +298,10 @@ cdef class Dispatch(Owner):
                 position = core.start_next(now)
                 if position < 0:
                     break
-                if current and not self.runs_later(position):
+                if inside and not self.runs_later(position):
                     # A plain function runs in the call itself, and is nobody's task.
                     swap_current(self._loop, before)
-                    current = False
+                    current = inside = False
                 if self.special != NULL and self.special[position] == TAIL:
                     self.start_tail(position)
                     continue
@@ -328,7 +334,10 @@ cdef class Dispatch(Owner):
                     try:
                         if task is None:
                             task = self.fresh_task()
-                        before = swap_current(self._loop, task)
+                        if inside:
+                            set_current(self._loop, task)
+                        else:
+                            before = swap_current(self._loop, task)
                     except BaseException as error:
                         # As above.
                         PyContext_Exit(context)
@@ -336,7 +345,7 @@ cdef class Dispatch(Owner):
                         close_unbegun(value)
                         self.note_error(position, error, now)
                         continue
-                    current = True
+                    current = inside = True
                     unshared = Py_REFCNT(<PyObject *> task)
                 task.coro = <object> value
                 task.context = <object> context
@@ -355,13 +364,13 @@ cdef class Dispatch(Owner):
                     task.context = None
                     self.end_pristine(position, sent, now)
                 elif outcome == PYGEN_NEXT:
-                    swap_current(self._loop, before)
+                    # As in asyncio it is still current while it is arranged what will wake it.
                     current = False
                     self.suspend(task, position, take(sent), self.n_stops != n_stops)
                     task = None
                 else:
                     swap_current(self._loop, before)
-                    current = False
+                    current = inside = False
                     if outcome == PYGEN_RETURN:
                         self.end_kept(task, position, take(sent), None, now)
                     else:
@@ -372,7 +381,7 @@ cdef class Dispatch(Owner):
                         self._blocked(position, now - begun)
                     break
         finally:
-            if current:
+            if inside:
                 swap_current(self._loop, before)
         self.spare = task
         return 0
@@ -694,11 +703,15 @@ cdef class Dispatch(Owner):
     cdef int abandon(self) except -1:
         """The event loop was closed under the run: nothing will be resumed, so everything ends here."""
         cdef Py_ssize_t position
+        cdef Task task
         self.stop_core(True)
+        for task in self.suspended_tasks():
+            task.owner = None
+            task._log_destroy_pending = False
+        self.suspended = None
         for position in range(self._core.plan.n):
             if self._core.state[position] == RETRYING:
-                self._core.started[position] = self.now()
-                self._policing.facts.dropped.add(position)
+                self._policing.drop(position)
             if self._core.state[position] == RUNNING or self._core.state[position] == RETRYING:
                 self.note_outcome(<int32_t> position, CANCELLED, CancelledError("the event loop was closed"),
                                   self.now())
@@ -728,8 +741,17 @@ cdef class Dispatch(Owner):
                 self.timer = None
             if self.uses_left != NULL:
                 self.release_rest()
-            self._closed()
+            if self.concerns_anybody():
+                self._closed()
         return 0
+
+    cdef bint concerns_anybody(self) noexcept:
+        """Is there anybody to be told of the end?  Nobody is where a small graph has ended in its caller's turn."""
+        return (
+            self._waiter is not None or self._guard is not None or self._callbacks is not None
+            or self._policing is not None or self._watchers is not None or self._observation is not None
+            or self._progress is not None or self._progress_timer is not None
+        )
 
     # -- deadlines --------------------------------------------------------------------------------------------
 
@@ -817,7 +839,7 @@ cdef class Dispatch(Owner):
             core.queue.reserve(core.counts[READY])
             for position in list(self._policing.facts.attempts):
                 if core.state[position] == READY and (entirely or core.always == NULL or not core.always[position]):
-                    core.move(position, RETRYING)
+                    core.recall(position)
         core.stop(entirely)
         self.n_stops += 1
         return 0
@@ -831,10 +853,8 @@ cdef class Dispatch(Owner):
             if self._core.state[position] != RETRYING or self._core.always != NULL and self._core.always[position]:
                 continue
             self.deadlines.disarm_item(position)
-            if not self._policing.release(position):
-                self._core.started[position] = self.now()
-                self.note_outcome(position, CANCELLED, CancelledError("the run was stopped before the retry"),
-                                  self._core.started[position])
+            self._policing.drop(position)
+            self.note_outcome(position, CANCELLED, CancelledError("the run was stopped before the retry"), self.now())
         return 0
 
     cdef bint stalled(self) noexcept:
@@ -883,10 +903,11 @@ cdef class Dispatch(Owner):
         self.deadlines.arm_item(<int32_t> position, when)
         self.set_timer()
 
-    def _retry_now(self, Py_ssize_t position):
-        """A task that waits for its retry need not wait any longer."""
-        self.deadlines.disarm(position)
-        self._core.again(position)
+    def _retry_in_place(self, Py_ssize_t position, double now):
+        """A running task's attempt failed; the next one begins at once, in the same place."""
+        self._core.restart(position, now)
+        if self.suspended is not None and position in self.suspended:
+            self.arm_timeout(<int32_t> position)
 
     def _begin_body(self, Py_ssize_t position):
         """The body of a running task begins only now: what it waited for before does not count."""

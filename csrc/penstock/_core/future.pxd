@@ -30,3 +30,4 @@ cdef class Future:
     cdef bint cancel_future(self, object message) except -1
     cdef int schedule_callbacks(self) except -1
     cdef object make_cancelled_error(self)
+    cdef int complain(self) except -1

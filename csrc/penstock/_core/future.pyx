@@ -44,8 +44,12 @@ cdef class Future:
         return future_repr(self)
 
     def __del__(self):
+        self.complain()
+
+    cdef int complain(self) except -1:
+        """Log an exception that nobody has looked at."""
         if not self.log_traceback or self.error is None:
-            return
+            return 0
         context = {
             "message": f"{type(self).__name__} exception was never retrieved",
             "exception": self.error,
@@ -54,6 +58,7 @@ cdef class Future:
         if self._source_traceback:
             context["source_traceback"] = self._source_traceback
         self._loop.call_exception_handler(context)
+        return 0
 
     # -- reading ------------------------------------------------------------------------------------------
 

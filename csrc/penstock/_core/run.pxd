@@ -57,6 +57,7 @@ cdef class RunState:
     cdef int open_stages(self) except -1
     cdef int give_back(self, int32_t position, double now) except -1
     cdef int take_again(self, int32_t position) except -1
+    cdef int recall(self, int32_t position) except -1
 
     cdef inline void move(self, int32_t position, uint8_t state) noexcept nogil:
         self.counts[self.state[position]] -= 1

@@ -52,10 +52,11 @@ cdef extern from *:
 STATE_NAMES = ("pending", "ready", "running", "completed", "failed", "cancelled", "skipped", "detached", "retrying")
 
 #: Kinds of recorded events.
-EVENT_START, EVENT_FINISH, EVENT_STOP, EVENT_RETRY, EVENT_AGAIN, EVENT_PARK = range(6)
+EVENT_START, EVENT_FINISH, EVENT_STOP, EVENT_RETRY, EVENT_AGAIN, EVENT_PARK, EVENT_RESTART, EVENT_RECALL = range(8)
 
 #: How long the tuples of recorded events are.
-_LENGTHS = {EVENT_START: 3, EVENT_FINISH: 4, EVENT_STOP: 2, EVENT_RETRY: 3, EVENT_AGAIN: 2, EVENT_PARK: 1}
+_LENGTHS = {EVENT_START: 3, EVENT_FINISH: 4, EVENT_STOP: 2, EVENT_RETRY: 3, EVENT_AGAIN: 2, EVENT_PARK: 1,
+            EVENT_RESTART: 3, EVENT_RECALL: 2}
 
 #: True in a debug build, which checks the invariants after each event.
 CHECKED = bool(PS_CHECKED)
@@ -383,6 +384,32 @@ cdef class RunState:
             self.check()
         return 0
 
+    cdef int recall(self, int32_t position) except -1:
+        """A task whose retry was due is not to be started after all; called right before a stop, which empties the
+        queue that it is in."""
+        self.move(position, RETRYING)
+        if self.events is not None:
+            self.events.append((EVENT_RECALL, position))
+        return 0
+
+    def restart(self, Py_ssize_t position, double now):
+        """Note that a running task has failed and is tried again at once, in the same place.
+
+        Raises
+        ------
+        IndexError
+            No such position.
+        ValueError
+            The task is not running.
+        """
+        if not 0 <= position < self.plan.n:
+            raise IndexError(f"position {position} is out of range for {self.plan.n} tasks")
+        if self.state[position] != RUNNING:
+            raise ValueError(f"position {position} is {STATE_NAMES[self.state[position]]}, not running")
+        self.started[position] = now
+        if self.events is not None:
+            self.events.append((EVENT_RESTART, position, now))
+
     def retry(self, Py_ssize_t position, double now):
         """Note that a running task has failed and will be tried again.
 
@@ -521,6 +548,12 @@ cdef class RunState:
             elif event[0] == EVENT_PARK:
                 if self.start(0.0) >= 0:
                     raise ValueError(f"event {event} starts no task, but one may start")
+            elif event[0] == EVENT_RESTART:
+                self.restart(event[1], event[2])
+            elif event[0] == EVENT_RECALL:
+                if not 0 <= event[1] < plan.n or self.state[<Py_ssize_t> event[1]] != READY:
+                    raise ValueError(f"event {event} recalls a task that is not ready")
+                self.recall(event[1])
             else:
                 self.again(event[1])
         return self

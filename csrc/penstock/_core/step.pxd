@@ -21,6 +21,7 @@ cdef class Task(Future):
     cdef public bint _must_cancel
     cdef public bint _log_destroy_pending
     cdef int n_cancels
+    cdef object shown_as             # the weak reference by which asyncio.all_tasks finds it
     # For the dispatcher
     cdef Owner owner
     cdef int32_t position
@@ -36,6 +37,8 @@ cdef class Task(Future):
     cdef int request_cancel(self) except -1
     cdef int reject(self, str message) except -1
     cdef int register(self) except -1
+    cdef int unregister(self) except -1
 
 
 cdef object swap_current(object loop, object task)
+cdef int set_current(object loop, object task) except -1

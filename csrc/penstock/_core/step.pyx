@@ -24,6 +24,7 @@ from asyncio import base_tasks, coroutines, events
 from asyncio import tasks as asyncio_tasks
 
 from cpython.object cimport PyObject
+from cpython.weakref cimport PyWeakref_NewRef
 
 from penstock._core.capi cimport (
     PYGEN_ERROR,
@@ -42,6 +43,7 @@ from penstock._core.capi cimport (
 from penstock._core.future cimport FUTURE_PENDING, Future
 
 from contextvars import copy_context
+from weakref import WeakSet
 
 
 cdef extern from "clock.h":
@@ -84,6 +86,22 @@ cdef object swap_current(object loop, object task):
     elif before is not None:
         del current_tasks[loop]
     return before
+
+
+cdef int set_current(object loop, object task) except -1:
+    """Make a task the loop's current one where another of ours is."""
+    if current_tasks is None:
+        swap_function(loop, task)
+    else:
+        current_tasks[loop] = task
+    return 0
+
+
+# -- registering: the one place that knows where the tasks are that all_tasks() shows --------------------------
+
+cdef object all_tasks = getattr(asyncio_tasks, "_scheduled_tasks", None) or getattr(asyncio_tasks, "_all_tasks", None)
+#: The set of weak references inside of the WeakSet; None where it looks different, and is used as asyncio does.
+cdef set shown_tasks = all_tasks.data if type(all_tasks) is WeakSet and type(all_tasks.data) is set else None
 
 
 cdef class Owner:
@@ -132,19 +150,32 @@ cdef class Task(Future):
             self.register()
 
     def __del__(self):
+        self.unregister()
         if self.status == FUTURE_PENDING and self._log_destroy_pending:
             context = {"task": self, "message": "Task was destroyed but it is pending!"}
             if self._source_traceback:
                 context["source_traceback"] = self._source_traceback
             self._loop.call_exception_handler(context)
-        Future.__del__(self)
+        self.complain()
 
     def __repr__(self):
         return task_repr(self)
 
     cdef int register(self) except -1:
         """Make ``asyncio.all_tasks`` show it; the loop itself holds tasks only weakly."""
-        asyncio_tasks._register_task(self)
+        if shown_tasks is None:
+            asyncio_tasks._register_task(self)
+            return 0
+        # What WeakSet.add would do, without a callback for the end of the object: the task takes itself out.  The two
+        # Python functions cost more than all else that suspending takes.
+        self.shown_as = PyWeakref_NewRef(self, None)
+        shown_tasks.add(self.shown_as)
+        return 0
+
+    cdef int unregister(self) except -1:
+        if self.shown_as is not None:
+            shown_tasks.discard(self.shown_as)
+            self.shown_as = None
         return 0
 
     # -- reading ------------------------------------------------------------------------------------------
@@ -303,7 +334,10 @@ cdef class Task(Future):
             if begun > owner.slow:
                 owner.step_was_slow(self, begun)
             if self.status != FUTURE_PENDING:
+                self.unregister()
                 owner.task_ended(self)
+        elif self.status != FUTURE_PENDING:
+            self.unregister()
         return 0
 
     cdef int step_once(self, object error) except -1:

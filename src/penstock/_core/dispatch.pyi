@@ -1,3 +1,4 @@
+import asyncio
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Collection, Hashable
 from contextvars import Context
@@ -5,11 +6,15 @@ from typing import Any, Final, Self
 
 from typing_extensions import disjoint_base
 
+from penstock._core.future import Future
 from penstock._core.run import RunState
 from penstock._core.step import Owner
 from penstock.execution import Run
+from penstock.observing import Observation
 from penstock.plan import ExecutionPlan
+from penstock.policies import Progress
 from penstock.policing import Policing
+from penstock.report.models import ExecutionReport
 
 class Unset: ...
 
@@ -52,6 +57,21 @@ class Dispatch(Owner):
     def started_at(self) -> float: ...
     @property
     def ended_at(self) -> float: ...
+    _begun: bool
+    _cancelled: bool
+    _final: ExecutionReport | None
+    _guard: Future[None] | None
+    _waiter: asyncio.Future[None] | None
+    _awaiting: list[asyncio.Task[Any] | None] | None
+    _callbacks: list[tuple[Callable[[Run], object], Context]] | None
+    _watchers: list[asyncio.Future[None]] | None
+    _observation: Observation | None
+    _progress: Progress | None
+    _progress_timer: asyncio.TimerHandle | None
+    @property
+    def _epoch(self) -> float: ...
+    @property
+    def _thread(self) -> int: ...
     @property
     def _core(self) -> RunState: ...
     @property
@@ -76,7 +96,7 @@ class Dispatch(Owner):
     def _set_timeouts(self, run: float, each: float, by_position: dict[int, float]) -> None: ...
     def _time(self) -> float: ...
     def _retry_at(self, position: int, when: float, now: float) -> None: ...
-    def _retry_now(self, position: int) -> None: ...
+    def _retry_in_place(self, position: int, now: float) -> None: ...
     def _begin_body(self, position: int) -> None: ...
     def _start_of(self, position: int) -> float: ...
     def _set_start(self, position: int, when: float) -> None: ...
