@@ -66,14 +66,14 @@ def test_s097_a_cancelled_task_leaves_it(on_loop):
     assert not semaphore.locked()
 
 
-def test_s097_it_is_held_while_a_retry_waits_for_its_delay():
+def test_s097_a_retry_that_waits_for_its_delay_leaves_it():
     policy = RetryPolicy(attempts=2, delay=5.0, jitter=False)
     bodies = {"a": failing(1.0), "b": sleeper(1.0)}
     graph = dict.fromkeys(bodies, ())
     options = {"failure_policy": "continue", "retries": policy}
-    held = clock.run(scheduler(graph, bodies, concurrency_context=asyncio.Semaphore(1), **options).execute())
-    assert held.execution_duration == 8.0
-    # A place of max_concurrency is not.
+    left = clock.run(scheduler(graph, bodies, concurrency_context=asyncio.Semaphore(1), **options).execute())
+    assert left.execution_duration == 7.0
+    # So it does a place of max_concurrency.
     free = clock.run(scheduler(graph, bodies, max_concurrency=1, **options).execute())
     assert free.execution_duration == 7.0
 
