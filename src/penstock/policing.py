@@ -151,6 +151,10 @@ class Policing:
         self._timed_out.discard(position)
         if position in self._unbegun:
             self._unbegun.remove(position)
+            if outcome == CANCELLED and position in self.facts.attempts:
+                # It was tried before: it waited for another attempt, even if not for its time any more.
+                self.drop(position)
+                return outcome, error
             if outcome == CANCELLED:
                 self.run._forget_start(position)
                 return SKIPPED, error

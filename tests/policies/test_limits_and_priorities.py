@@ -532,3 +532,24 @@ def test_a_retry_that_holds_the_context_is_not_kept_out_by_those_that_wait_for_i
 def test_what_is_no_context_manager_is_refused(wrong):
     with pytest.raises(TypeError, match="concurrency_context"):
         apart("a").run_sync(print, concurrency_context=wrong)
+
+
+def test_one_that_waits_for_the_context_to_be_tried_again_was_tried():
+    async def main():
+        async def body(name):
+            if name == "a":
+                raise ValueError(name)
+            await asyncio.sleep(10.0)
+
+        policy = RetryPolicy(delay=1.0, jitter=False)
+        run = apart("ab").start(body, concurrency_context=asyncio.Semaphore(1), retries=policy)
+        await asyncio.sleep(2.0)
+        run.cancel()
+        with pytest.raises(CancelledError):
+            await run
+        return run.report()
+
+    report = clock.run(main())
+    record = report.record_of("a")
+    assert (record.status, record.attempt_count) == ("cancelled", 1)
+    assert [attempt.will_retry for attempt in record.attempt_statistics] == [False]
