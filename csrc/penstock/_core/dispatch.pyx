@@ -316,6 +316,9 @@ cdef class Dispatch(Owner):
                 if value != NULL and not PyCoro_CheckExact(value) and ps_is_awaitable(value):
                     value = self.as_coroutine(value)
                 if value == NULL or not PyCoro_CheckExact(value):
+                    if value == NULL:
+                        # At once: nothing else may run while an exception is set.
+                        sent = ps_take_raised()
                     PyContext_Exit(context)
                     Py_DECREF(context)
                     begun = now
@@ -323,7 +326,7 @@ cdef class Dispatch(Owner):
                     if value != NULL:
                         self.end_pristine(position, value, now)
                     else:
-                        self.end_raised(position, now)
+                        self.note_error(position, take(sent), now)
                     if now >= deadline:
                         if now - begun > self.slow:
                             self._blocked(position, now - begun)
