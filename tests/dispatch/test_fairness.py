@@ -79,7 +79,7 @@ def test_bodies_resumed_together_share_one_slice(on_loop):
             ended.append(name[0])
 
         run = TaskGraph.from_predecessors(first | second | third).plan().start(body, time_slice=TINY)
-        for _ in range(width + 5):
+        for _ in range(2 * width + 5):  # there are two turns between slices
             await asyncio.sleep(0)
         gate.set_result(None)
         await asyncio.sleep(0)
@@ -136,7 +136,7 @@ def test_the_limit_holds_across_slices(on_loop):
             nonlocal running, most
             running += 1
             most = max(most, running)
-            for _ in range(10):
+            for _ in range(30):
                 await asyncio.sleep(0)
             running -= 1
 

@@ -88,6 +88,7 @@ cdef class Dispatch(Owner):
     cdef int suspend(self, Task task, int32_t position, object awaited, bint stopped) except -1
     cdef int schedule(self) except -1
     cdef int abandon(self) except -1
+    cdef int pause(self) except -1
     cdef int close_if_done(self) except -1
     cdef bint concerns_anybody(self) noexcept
     cdef double now(self) except? -1.0

@@ -255,7 +255,7 @@ cdef class Dispatch(Owner):
         try:
             self.take_slice()
             if self.more_to_start():
-                self.schedule()
+                self.pause()
             elif self.stalled():
                 raise self._deadlock()
         except BaseException as error:
@@ -702,6 +702,28 @@ cdef class Dispatch(Owner):
             self._loop.call_soon(self._turn, context=self.run_context)
             self.scheduled = True
         return 0
+
+    cdef int pause(self) except -1:
+        """The time slice is used up: let the event loop turn twice before the next.
+
+        A coroutine that sleeps is woken in two turns, one for the timer and one for the task; with a slice in between
+        it would wait for both.
+        """
+        if not self.scheduled and not self.finished:
+            if self._loop.is_closed():
+                return self.abandon()
+            self._loop.call_soon(self._after_pause, context=self.run_context)
+            self.scheduled = True
+        return 0
+
+    def _after_pause(self):
+        """The first of the two turns is over."""
+        self.scheduled = False
+        try:
+            self.schedule()
+        except BaseException as error:
+            self.crash(error)
+            self.close_if_done()
 
     cdef int abandon(self) except -1:
         """The event loop was closed under the run: nothing will be resumed, so everything ends here."""
