@@ -26,7 +26,7 @@ from penstock.graph import TaskFunction, check_function
 from penstock.observing import Observation
 from penstock.policies import Progress
 from penstock.report.models import ExecutionReport, RunFacts, TaskExecutionStatistics
-from penstock.settings import Settings
+from penstock.settings import Settings, plain
 
 if TYPE_CHECKING:
     from penstock.plan import ExecutionPlan
@@ -280,17 +280,18 @@ class Run(Dispatch):
         return ExecutionReport(self._plan, self._core, self._facts(None))
 
     def _facts(self, ended: float | None) -> RunFacts:
+        # By position: this is a part of every small graph's cost.
         return RunFacts(
-            results=self._results,
-            exceptions=self._exceptions,
-            failures=self._failed_positions,
-            missing=self._missing or [],
-            stop_on_failure=self.stop_on_failure,
-            forced_state="cancelled" if ended is not None and (self._cancelled or self.fatal is not None) else None,
-            epoch=self._epoch,
-            started=self.started_at,
-            ended=ended,
-            policies=None if self._policing is None else self._policing.facts,
+            self._results,
+            self._exceptions,
+            self._failed_positions,
+            self._missing or [],
+            self.stop_on_failure,
+            "cancelled" if ended is not None and (self._cancelled or self.fatal is not None) else None,
+            self._epoch,
+            self.started_at,
+            ended,
+            None if self._policing is None else self._policing.facts,
         )
 
     # -- called by the core ---------------------------------------------------------------------------------
@@ -337,7 +338,7 @@ class Run(Dispatch):
         function, _ = self._call_of(position)
         if _first_time(function):
             logger.warning(
-                "task %s kept the event loop for %.1f s in one step, and everything else on it waited; "
+                "task %s kept the event loop for %.3g s in one step, and everything else on it waited; "
                 'call plain functions with sync_in="thread", or await asyncio.to_thread(...) in a coroutine',
                 shown(self._name_of(position)),
                 seconds,
@@ -451,10 +452,14 @@ def create_run(
         raise InvalidStateError(
             "plan.start needs a running event loop; from synchronous code call plan.run_sync(...)"
         ) from None
-    functions, function, missing = _bodies(plan, func)
-    observed = settings.observer is not None
+    functions, function, missing = plan._own_bodies if func is None else _bodies(plan, func)
+    if settings is plain:
+        state = RunState(plan._compiled)
+    else:
+        observed = settings.observer is not None
+        state = RunState(plan._compiled, settings.max_concurrency, observed, settings.rules)
     run = Run(
-        RunState(plan._compiled, settings.max_concurrency, observed, settings.rules),
+        state,
         loop,
         functions,
         function,
@@ -470,7 +475,9 @@ def create_run(
         settings.slow,
     )
     if missing:
-        run._core.stop()
+        run._core.stop(True)
+    if settings is plain:
+        return run
     if settings.observer is not None:
         run._observation = Observation(settings.observer)
         run.watched = True
@@ -489,18 +496,19 @@ def _progress(progress: bool | Progress, total: int) -> Progress | None:
         return progress_line(total)
     assert not isinstance(progress, bool)
     for method in ("update", "close"):
-        if not callable(getattr(progress, method, None)):
+        call = getattr(progress, method, None)
+        if not callable(call):
             raise TypeError(f"progress is {progress!r}, which has no method {method}(); give True or such an object")
+        if inspect.iscoroutinefunction(call):
+            raise TypeError(f"progress.{method} is a coroutine function, which nobody would await; make it a plain one")
     return progress
 
 
 Bodies = tuple[list[TaskFunction] | None, Callable[[Any], Any] | None, list[Hashable] | None]
 
 
-def _bodies(plan: ExecutionPlan, func: Callable[[Any], Any] | Mapping[Any, TaskFunction] | None) -> Bodies:
+def _bodies(plan: ExecutionPlan, func: Callable[[Any], Any] | Mapping[Any, TaskFunction]) -> Bodies:
     """Return the functions by task, or the one function of the name; and the names that have none."""
-    if func is None:
-        return plan._own_bodies
     if isinstance(func, Mapping):
         return bodies_of(plan, func)
     if inspect.iscoroutine(func):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +42,11 @@ class Observation:
         self._calls = {name: call for name in METHODS if callable(call := getattr(observer, name, None))}
         if not self._calls:
             raise TypeError(f"observer is {observer!r}; give an object with {', '.join(METHODS)}, or some of these")
+        for name, call in self._calls.items():
+            if inspect.iscoroutinefunction(call):
+                raise TypeError(
+                    f"observer.{name} is a coroutine function, which nobody would await; make it a plain one"
+                )
         self._seen = 0
         #: How many failed attempts of a task were told; who is in it has started.
         self._retried: dict[int, int] = {}
@@ -58,7 +65,8 @@ class Observation:
         for event in events:
             if event[0] in RETRIES:
                 number = self._retried[event[1]] = self._retried.get(event[1], 0) + 1
-                retried.append(report.attempts_at(event[1])[number - 1])
+                if "on_retry" in self._calls:
+                    retried.append(report.failed_attempt_at(event[1], number))
         self._tell("on_retry", retried)
         if "on_end" in self._calls:
             self._tell("on_end", [report.record_at(position) for position in ended])
@@ -67,11 +75,12 @@ class Observation:
 
     def _begun(self, events: list[tuple[Any, ...]]) -> list[int]:
         """Return the tasks that started their first attempt."""
-        again, begun = set(self._retried), []
+        again: set[int] = set()  # in this batch; `_retried` has those of the batches before
+        begun = []
         for event in events:
             if event[0] in RETRIES:
                 again.add(event[1])
-            elif event[0] == EVENT_START and event[1] not in again:
+            elif event[0] == EVENT_START and event[1] not in again and event[1] not in self._retried:
                 begun.append(event[1])
         return begun
 
@@ -80,6 +89,6 @@ class Observation:
             return
         try:
             self._calls[name](batch)
-        except Exception:
+        except (Exception, asyncio.CancelledError):
             logger.exception("the observer's %s raised, and the observer gets no further calls", name)
             self._calls = {}

@@ -31,7 +31,7 @@ from penstock.errors import (
 from penstock.execution import create_run, own_bodies, run_on_own_loop, start_run
 from penstock.graph import TaskFunction, TaskGraph, TaskOrder
 from penstock.policies import RunOptions, TaskOptions
-from penstock.settings import settled
+from penstock.settings import plain, settled
 
 if TYPE_CHECKING:
     from penstock.execution import Bodies, Run
@@ -325,7 +325,10 @@ class ExecutionPlan:
             raise TypeError(f"{what} is {names!r}; give a list of names")
         found = []
         for name in names:
-            task = self._compiled.graph.find(name)
+            try:
+                task = self._compiled.graph.find(name)
+            except TypeError:
+                raise TypeError(f"{what} has {name!r}, which cannot be the name of a task") from None
             if task < 0:
                 raise UnknownTaskError(name, what, self.names)
             found.append(task)
@@ -428,7 +431,7 @@ class ExecutionPlan:
         InvalidStateError, TypeError, ValueError, KeyError
             As for `start`.
         """
-        return await create_run(self, func, settled(self, options))
+        return await create_run(self, func, settled(self, options) if options or self._options else plain)
 
     def run_sync(
         self,

@@ -87,7 +87,8 @@ class RetryPolicy:
     random: Callable[[], float] = field(default=_chance, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_count("attempts", self.attempts, 1)
+        set_field = object.__setattr__
+        set_field(self, "attempts", check_count("attempts", self.attempts, 1))
         check_seconds("delay", self.delay)
         check_seconds("max_delay", self.max_delay, infinite=True)
         check_number("backoff", self.backoff)
@@ -95,6 +96,9 @@ class RetryPolicy:
             raise ValueError(f"backoff is {self.backoff!r}; give a factor from 1.0 on")
         if self.max_time is not None:
             check_seconds("max_time", self.max_time)
+            set_field(self, "max_time", float(self.max_time))
+        for name in ("delay", "max_delay", "backoff"):
+            set_field(self, name, float(getattr(self, name)))  # of any kind of number
         if not isinstance(self.jitter, bool):
             raise TypeError(f"jitter is {self.jitter!r}; give True or False")
         if not callable(self.random):
@@ -114,7 +118,14 @@ class RetryPolicy:
             delay = min(self.max_delay, self.delay * self.backoff ** (attempt - 1))
         except OverflowError:
             delay = self.max_delay if self.delay else 0.0
-        return delay * self.random() if self.jitter else delay
+        return delay * self._share() if self.jitter else delay
+
+    def _share(self) -> float:
+        try:
+            return min(1.0, max(0.0, float(self.random())))
+        except Exception:
+            logger.exception("the random of a RetryPolicy raised; the whole delay is taken")
+            return 1.0
 
     def wants(self, error: BaseException) -> bool:
         """Return True if this exception is worth another attempt."""
@@ -176,6 +187,8 @@ class TaskOptions:
             check_choice("run_when", self.run_when, RUN_WHEN)
         if isinstance(self.uses, str):
             raise TypeError(f"uses is the text {self.uses!r}; put the name of the limit into a tuple")
+        if not isinstance(self.uses, Iterable) or not all(isinstance(name, str) for name in self.uses):
+            raise TypeError(f"uses is {self.uses!r}; give the names of limits")
         object.__setattr__(self, "uses", tuple(self.uses))
 
 
@@ -253,6 +266,10 @@ def check_number(what: str, value: object) -> None:
     """Raise TypeError unless it is a real number."""
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise TypeError(f"{what} is {value!r}; give a number")
+    try:
+        float(value)
+    except OverflowError:
+        raise ValueError(f"{what} has too many digits; give a number that a float can hold") from None
 
 
 def check_seconds(what: str, value: float, *, infinite: bool = False) -> None:
@@ -262,11 +279,11 @@ def check_seconds(what: str, value: float, *, infinite: bool = False) -> None:
         raise ValueError(f"{what} is {value!r}; give seconds from 0 on")
 
 
-def check_timeout(what: str, value: float) -> None:
+def check_timeout(what: str, value: float, instead: str = ", or None for no limit") -> None:
     """Raise TypeError or ValueError unless these are seconds above 0."""
     check_number(what, value)
     if not value > 0.0:
-        raise ValueError(f"{what} is {value!r}; give seconds above 0, or None for no limit")
+        raise ValueError(f"{what} is {value!r}; give seconds above 0{instead}")
 
 
 def check_count(what: str, value: object, least: int) -> int:

@@ -58,8 +58,8 @@ class PolicyFacts:
     attempts: dict[int, list[Attempt]] = field(default_factory=dict)
     #: The policies of tasks that may be retried; under None that of all others.
     retries: dict[int | None, RetryPolicy | None] = field(default_factory=dict)
-    #: Tasks whose retries were a negative number; they were not tried at all.
-    untried: set[int] = field(default_factory=set)
+    #: Tasks whose number of retries is none, and what it is; they were not tried at all.
+    untried: dict[int, object] = field(default_factory=dict)
     #: Tasks whose retry was due when the run was stopped.
     dropped: set[int] = field(default_factory=set)
     #: What the error summary says beside the failures, in the order it happened.
@@ -130,6 +130,7 @@ class Policing:
         self._timed_out: set[int] = set()
         self._unbegun: set[int] = set()  # cancelled before their bodies began
         self._entering: set[int] = set()  # waiting for the context
+        self._leaving: set[int] = set()  # leaving the context
         self._decided: dict[int, float | None] = {}  # seconds until the next attempt, or that there is none
 
     def begin(self, run: Run, special: Collection[int], tails: Collection[int]) -> None:
@@ -183,7 +184,7 @@ class Policing:
 
     def waits(self, position: int) -> bool:
         """Return True if the body of a running task has not begun, so that its time does not count yet."""
-        return position in self._entering
+        return position in self._entering or position in self._leaving
 
     def drop(self, position: int) -> None:
         """A task that waits for its retry will get none."""
@@ -245,7 +246,8 @@ class Policing:
     async def _untried(self, position: int) -> None:
         name = shown(self.run._name_of(position))
         raise InvalidStateError(
-            f"Task '{name}': its retry loop ended unexpectedly without an attempt; give a number of retries from 0 on"
+            f"Task '{name}': its retry loop ended unexpectedly without an attempt: its number of retries is "
+            f"{self.facts.untried[position]!r}; give an int from 0 on, or a RetryPolicy"
         )
 
     # -- the context ------------------------------------------------------------------------------------------
@@ -265,12 +267,17 @@ class Policing:
                 except BaseException as error:
                     if self._tried_again_at_once(position, error):
                         continue
+                    self._end_body(position)
                     if await self.context.__aexit__(type(error), error, error.__traceback__):
                         return None
                     raise
+                self._end_body(position)
+                if position in self._timed_out:
+                    self._forget_timeout(position)  # it came too late
                 await self.context.__aexit__(None, None, None)
                 return value
         finally:
+            self._leaving.discard(position)
             del self  # an exception refers to this frame, and `facts` to the exception
 
     def _tried_again_at_once(self, position: int, error: BaseException) -> bool:
@@ -285,12 +292,22 @@ class Policing:
             return False
         self._note_attempt(position, judged, now)
         if position in self._timed_out:
-            self._timed_out.remove(position)
-            task = asyncio.current_task()
-            assert task is not None
-            task.uncancel()
+            self._forget_timeout(position)
         self.run._retry_in_place(position, now)
         return True
+
+    def _end_body(self, position: int) -> None:
+        """The body is over; leaving the context does not count against its time."""
+        self._leaving.add(position)
+        self.run._end_body(position)
+
+    def _forget_timeout(self, position: int) -> None:
+        """Take back the cancellation of an attempt whose time was over."""
+        self._timed_out.remove(position)
+        task = asyncio.current_task()
+        assert isinstance(task, Task)
+        task.uncancel()
+        task._must_cancel = task._must_cancel and task.cancelling() > 0
 
     async def _enter(self, position: int) -> None:
         assert self.context is not None
@@ -404,6 +421,8 @@ class Policing:
             async with nullcontext() if self.context is None else self.context:
                 threaded = position in self.in_thread and not inspect.iscoroutinefunction(function)
                 return await _attempts(name, policy, seconds, threaded, function, arguments)
+        except Skip:
+            return None  # nothing has failed, so nothing is to be logged
         finally:
             del self  # an exception refers to this frame, and `facts` to the task that it belongs to
 
@@ -451,6 +470,37 @@ async def _called(function: Callable[..., Any], arguments: list[Any]) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
+async def _called_in_thread(function: Callable[..., Any], arguments: list[Any]) -> Any:
+    """Call a function in a thread of the event loop's; when cancelled wait until it has returned all the same."""
+    context = copy_context()
+
+    def call() -> tuple[bool, Any]:
+        try:
+            return True, context.run(function, *arguments)
+        except BaseException as error:
+            return False, error
+
+    future = asyncio.get_running_loop().run_in_executor(None, call)
+    cancelled: CancelledError | None = None
+    value: Any = None
+    try:
+        while not future.done():
+            try:
+                await asyncio.shield(future)
+            except CancelledError as error:
+                cancelled = error
+        ok, value = future.result()
+        if cancelled is not None:
+            if asyncio.iscoroutine(value):
+                value.close()
+            raise cancelled
+        if not ok:
+            raise value
+        return await value if inspect.isawaitable(value) else value
+    finally:
+        del future, cancelled, value, call  # an exception refers to this frame
+
+
 async def _attempts(
     name: Hashable,
     policy: RetryPolicy | None,
@@ -482,8 +532,7 @@ async def _attempt(
     try:
         async with timer:
             if threaded:
-                value = await asyncio.to_thread(function, *arguments)
-                return await value if inspect.isawaitable(value) else value
+                return await _called_in_thread(function, arguments)
             return await _called(function, arguments)
     except TimeoutError as error:
         if seconds is None or not timer.expired():

@@ -7,7 +7,7 @@ progress.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from enum import StrEnum
@@ -18,7 +18,7 @@ from penstock.errors import InvalidStateError
 from penstock.execution import Run, create_run, run_on_own_loop
 from penstock.graph import TaskGraph, TaskOrder
 from penstock.plan import ExecutionPlan, ExecutionPlanner
-from penstock.policies import RunOptions, SchedulerOptions, TaskOptions
+from penstock.policies import RetryPolicy, RunOptions, SchedulerOptions, TaskOptions
 from penstock.report.models import ExecutionReport, report_of_refusal
 from penstock.settings import Settings, settled
 
@@ -113,19 +113,26 @@ class DynamicScheduler:
         silence: bool = True,
         **options: Unpack[SchedulerOptions],
     ) -> None:
-        self.tasks = [] if tasks is None else tasks
-        self.task_order = [] if task_order is None else task_order
+        self.tasks = _listed("tasks", tasks, "pairs of a name and a function")
+        self.task_order = _listed("task_order", task_order, "TaskOrder objects")
         self.task_data_refs = {} if task_data_refs is None else task_data_refs
         self.has_data_path = has_data_path
-        self.ignore_tail_task = [] if ignore_tail_task is None else ignore_tail_task
+        self.ignore_tail_task = _listed("ignore_tail_task", ignore_tail_task, "names of tasks")
         self.concurrency_context = concurrency_context
         self.task_retries = {} if task_retries is None else task_retries
+        if not isinstance(self.task_retries, Mapping):
+            raise TypeError(f"task_retries is {task_retries!r}; give a mapping of names to numbers of extra attempts")
         self.silence = silence
         self._options = cast("RunOptions", options)
+        kept = self._options.get("keep_results", "all")
+        if isinstance(kept, Iterator):
+            self._options["keep_results"] = list(kept)  # read by every execution
         self._functions = _functions(self.tasks)
         self._planning = False
         self._refusal: ExecutionReport | None = None
         self._run: Run | None = None
+        #: The stage that was the lowest when it was last asked for, of which run, and whether that had ended.
+        self._lowest: tuple[Run, bool, int] | None = None
         _check_options(self._options)
 
     def __repr__(self) -> str:
@@ -169,15 +176,16 @@ class DynamicScheduler:
         """
         if self.task_data_refs:
             raise InvalidStateError("task_data_refs is not supported yet; use pass_results=True")
-        self._planning, self._run, self._refusal = True, None, None
+        self._planning = True
         try:
             plan = self.get_execute_timeline()
         except Exception as error:
-            self._refusal = report_of_refusal(TaskGraph().plan(), str(error))
+            self._run, self._refusal = None, report_of_refusal(TaskGraph().plan(), str(error))
             return self._refusal
         finally:
             self._planning = False
-        self._run = run = create_run(plan, self._functions, self._settings(plan))
+        run = create_run(plan, self._functions, self._settings(plan))
+        self._run, self._refusal = run, None
         try:
             return await run
         finally:
@@ -197,17 +205,17 @@ class DynamicScheduler:
         options = self._options.copy()
         if self.concurrency_context is not None:
             options["concurrency_context"] = self.concurrency_context
-        untried: list[Hashable] = []
+        untried: dict[Hashable, object] = {}
         if self.task_retries:
             own = dict(options.get("options") or {})
             for name, retries in self.task_retries.items():
                 if plan._compiled.graph.find(name) < 0:
                     continue
-                if isinstance(retries, int) and retries >= 0:
+                if isinstance(retries, RetryPolicy) or (isinstance(retries, int) and retries >= 0):
                     given = own.get(name, TaskOptions())
-                    own[name] = given if given.retries is not None else replace(given, retries=int(retries))
+                    own[name] = given if given.retries is not None else replace(given, retries=retries)
                 else:
-                    untried.append(name)
+                    untried[name] = retries
             options["options"] = own
         return settled(plan, options, self.ignore_tail_task, untried)
 
@@ -236,14 +244,22 @@ class DynamicScheduler:
     @property
     def current_stage(self) -> int:
         """The lowest stage with unfinished tasks; after the end, with tasks that were not completed, or the last."""
-        if self._run is None:
+        run = self._run
+        if run is None:
             return -1
-        plan, states = self._run._plan, bytes(self._run._core.states)
-        good = (_COMPLETED, _DETACHED) if self._run.done() else _ENDED
-        for stage in range(plan.depth):
+        plan, states, done = run._plan, bytes(run._core.states), run.done()
+        good = (_COMPLETED, _DETACHED) if done else _ENDED
+        # While a run goes on the lowest stage only grows, so whoever asks often does not walk them all.
+        seen, seen_done, first = self._lowest or (None, False, 0)
+        if seen is not run or seen_done != done:
+            first = 0
+        for stage in range(first, plan.depth):
             if any(state not in good for state in states[_stage(plan, stage)]):
-                return stage
-        return plan.depth - 1
+                break
+        else:
+            stage = plan.depth - 1
+        self._lowest = run, done, max(stage, 0)
+        return stage
 
     @property
     def stage_status(self) -> StageStatus | None:
@@ -259,6 +275,21 @@ class DynamicScheduler:
         if all(state in _ENDED for state in states):
             return StageStatus.FAILED if self._run.state == ExecutionState.FAILED else StageStatus.COMPLETED
         return StageStatus.RUNNING if any(state in _BEGUN for state in states) else StageStatus.PENDING
+
+
+def _listed(what: str, given: Any, of: str) -> Any:
+    """Return a list or tuple as it is, None as an empty list, and anything else that can be iterated over as a list.
+
+    Raises
+    ------
+    TypeError
+        It is text, or cannot be iterated over.
+    """
+    if given is None:
+        return []
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise TypeError(f"{what} is {given!r}; give a list of {of}")
+    return given if isinstance(given, (list, tuple)) else list(given)
 
 
 def _stage(plan: ExecutionPlan, number: int) -> slice:

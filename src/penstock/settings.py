@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from penstock._core.rules import Rules
@@ -70,7 +71,10 @@ class _Tasks:
 
 
 def settled(
-    plan: ExecutionPlan, options: RunOptions, tail_tasks: Iterable[Hashable] = (), untried: Iterable[Hashable] = ()
+    plan: ExecutionPlan,
+    options: RunOptions,
+    tail_tasks: Iterable[Hashable] = (),
+    untried: Mapping[Hashable, object] = MappingProxyType({}),
 ) -> Settings:
     """Check the options of a run, together with those that the graph has for its tasks.
 
@@ -83,7 +87,7 @@ def settled(
     tail_tasks
         Names of tasks that nobody waits for; unknown ones are ignored.
     untried
-        Names of tasks that fail without being tried.
+        Names of tasks that fail without being tried, with what their numbers of retries are.
 
     Raises
     ------
@@ -102,14 +106,14 @@ def settled(
     settings.keep = _kept(plan, options.get("keep_results", "all"))
     settings.pass_results = _switch("pass_results", options.get("pass_results", False))
     settings.time_slice = options.get("time_slice", TIME_SLICE)
-    check_timeout("time_slice", settings.time_slice)
+    check_timeout("time_slice", settings.time_slice, "")
     slow = options.get("slow_body", SLOW)
     if slow is not None:
         check_timeout("slow_body", slow)
     settings.slow = math.inf if slow is None else slow
     settings.progress = options.get("progress")
     settings.observer = options.get("observer")
-    _add_policies(plan, options, settings, list(tail_tasks), list(untried))
+    _add_policies(plan, options, settings, list(tail_tasks), untried)
     return settings
 
 
@@ -118,7 +122,7 @@ def _add_policies(
     options: RunOptions,
     settings: Settings,
     tail_tasks: list[Hashable],
-    untried: list[Hashable],
+    untried: Mapping[Hashable, object],
 ) -> None:
     find = plan._compiled.graph.find
     limits = _limits(options.get("limits"))
@@ -140,10 +144,13 @@ def _add_policies(
     place = options.get("sync_in", "loop")
     check_choice("sync_in", place, PLACES)
     threaded = _threaded(plan, place, tasks.places)
-    tails = {task: name for name in tail_tasks if (task := find(name)) >= 0}
+    try:
+        tails = {task: name for name in tail_tasks if (task := find(name)) >= 0}
+    except TypeError:
+        raise TypeError(f"ignore_tail_task is {tail_tasks!r}; give names of tasks") from None
     awaited = {task for task in tails if plan._compiled.successors_of(task)}
-    failing = {task for name in untried if (task := find(name)) >= 0}
-    special: Collection[int] = range(plan.total_tasks) if context is not None else threaded | awaited | failing
+    failing = {task: retries for name, retries in untried.items() if (task := find(name)) >= 0}
+    special: Collection[int] = range(plan.total_tasks) if context is not None else threaded | awaited | failing.keys()
     if not (retries or task_timeout or timeout or special or tasks.retries or tasks.timeouts or tails):
         return
     position = plan._compiled.position
@@ -163,7 +170,7 @@ def _add_policies(
         {position[task] for task in threaded},
         settings.max_concurrency or MOST_THREADS,
     )
-    settings.policing.facts.untried = {position[task] for task in failing}
+    settings.policing.facts.untried = {position[task]: retries for task, retries in failing.items()}
     settings.policing.set_awaited_tails(frozenset(tails[task] for task in awaited))
 
 

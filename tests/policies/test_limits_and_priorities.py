@@ -186,9 +186,10 @@ def test_the_text_of_a_limit_is_no_tuple_of_limits():
         TaskOptions(uses="db")
 
 
-def test_a_limit_that_is_no_text_is_refused_plainly():
-    with pytest.raises(ValueError, match="uses the limit 7"):
-        apart("a").run_sync(print, limits={"db": 1}, options={"a": TaskOptions(uses=(7,))})
+@pytest.mark.parametrize("uses", [(7,), 5, [[]], None])
+def test_limits_that_are_no_names_are_refused(uses):
+    with pytest.raises(TypeError, match="give the names of limits"):
+        TaskOptions(uses=uses)
 
 
 # -- priorities -------------------------------------------------------------------------------------------

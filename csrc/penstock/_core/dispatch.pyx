@@ -265,6 +265,10 @@ cdef class Dispatch(Owner):
         try:
             if self.watched:
                 self._progressed()
+        except MemoryError:
+            raise  # there will be other news
+        except BaseException as error:
+            self.crash(error)  # of an observer that ends everything
         finally:
             # Whatever became of the news, a run whose tasks have all ended is over.
             self.close_if_done()
@@ -327,9 +331,9 @@ cdef class Dispatch(Owner):
                         self.end_pristine(position, value, now)
                     else:
                         self.note_error(position, take(sent), now)
+                    if now - begun > self.slow:
+                        self._blocked(position, now - begun)
                     if now >= deadline:
-                        if now - begun > self.slow:
-                            self._blocked(position, now - begun)
                         break
                     continue
 
@@ -379,9 +383,9 @@ cdef class Dispatch(Owner):
                     else:
                         self.end_kept(task, position, None, take(sent), now)
                     task = None
+                if now - begun > self.slow:
+                    self._blocked(position, now - begun)
                 if now >= deadline:
-                    if now - begun > self.slow:
-                        self._blocked(position, now - begun)
                     break
         finally:
             if inside:
@@ -941,6 +945,11 @@ cdef class Dispatch(Owner):
         self._core.started[position] = self.now()
         if self.suspended is not None and position in self.suspended:
             self.arm_timeout(<int32_t> position)
+
+    def _end_body(self, Py_ssize_t position):
+        """The body of a running task is over: what it still leaves does not count against its time."""
+        if self.deadlines is not None:
+            self.deadlines.disarm(position)
 
     def _start_of(self, Py_ssize_t position):
         """When the current attempt of a running task began."""

@@ -509,32 +509,40 @@ class ExecutionReport:
 
     def attempts_at(self, position: int) -> list[TaskAttemptStatistics]:
         """Return the finished attempts of the task at one position of the plan."""
-        name, state, policies = self._names[self._order[position]], self._states[position], self._facts.policies
-        start, end, to_epoch = self._starts[position], self._ends[position], self._facts.to_epoch
-        retries = 0 if policies is None else policies.retries_of(position)
-        over = start == start and end == end and state != _DETACHED  # NaN: never
+        state, policies = self._states[position], self._facts.policies
+        start, end = self._starts[position], self._ends[position]
         found: list[TaskAttemptStatistics] = []
-
-        def add(start: float, end: float, status: str, message: str | None, again: bool) -> None:
-            found.append(
-                TaskAttemptStatistics(
-                    name, len(found) + 1, retries, to_epoch(start), to_epoch(end), end - start, status, message, again
-                )
-            )
-
         if policies is not None:
             if position in policies.untried:
                 return found
-            for attempt in policies.attempts.get(position, ()):
-                add(attempt.start, attempt.end, "failed", text_of(attempt.error), True)
+            found += [
+                self.failed_attempt_at(position, number + 1)
+                for number in range(len(policies.attempts.get(position, ())))
+            ]
             if position in policies.dropped:
                 found[-1] = replace(found[-1], will_retry=False)
                 return found
-        if over:
+        if start == start and end == end and state != _DETACHED:  # NaN: never
             error = self._facts.exceptions.get(position) if state in (_FAILED, _CANCELLED, _SKIPPED) else None
             message = None if error is None else self._message(error, position)
-            add(start, end, STATE_NAMES[state], message, False)
+            found.append(self._attempt(position, len(found) + 1, start, end, STATE_NAMES[state], message, False))
         return found
+
+    def failed_attempt_at(self, position: int, number: int) -> TaskAttemptStatistics:
+        """Return one attempt, counted from 1, that was followed by another."""
+        assert self._facts.policies is not None
+        made = self._facts.policies.attempts[position][number - 1]
+        return self._attempt(position, number, made.start, made.end, "failed", text_of(made.error), True)
+
+    def _attempt(
+        self, position: int, number: int, start: float, end: float, status: str, message: str | None, again: bool
+    ) -> TaskAttemptStatistics:
+        policies, to_epoch = self._facts.policies, self._facts.to_epoch
+        retries = 0 if policies is None else policies.retries_of(position)
+        name = self._names[self._order[position]]
+        return TaskAttemptStatistics(
+            name, number, retries, to_epoch(start), to_epoch(end), end - start, status, message, again
+        )
 
     # -- causes ---------------------------------------------------------------------------------------------
 
@@ -670,7 +678,19 @@ class ExecutionReport:
             members = [GraphError(self._facts.refusal)]
         if not members:
             members = [self._skipped_by_stop()]
-        raise RunFailed(f"{self.failed_tasks:,} of {self.total_tasks:,} tasks failed", members, self)
+        raise RunFailed(self._why(), members, self)
+
+    def _why(self) -> str:
+        if self._facts.refusal is not None:
+            return "the graph could not be planned"
+        text = f"{self.failed_tasks:,} of {self.total_tasks:,} tasks failed"
+        if self._facts.forced_state == "cancelled":
+            return f"the run was cancelled; {text}" if self.failed_tasks else "the run was cancelled"
+        if not self.failed_tasks and self.cancelled_tasks:
+            return f"{self.cancelled_tasks:,} of {self.total_tasks:,} tasks were cancelled"
+        if self._facts.policies is not None and self._facts.policies.timed_out is not None:
+            text += f", and the run timed out after {self._facts.policies.timed_out:g} s"
+        return text
 
     # -- exports --------------------------------------------------------------------------------------------
 
