@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import pickle
 import sys
 
@@ -370,5 +371,22 @@ def test_a_loop_makes_its_tasks_with_the_factory(on_loop):
         task = asyncio.create_task(asyncio.sleep(0, "value"), name="named")
         assert type(task) is penstock.Task
         assert (task.get_name(), await task) == ("named", "value")
+
+    on_loop(main())
+
+
+def test_a_run_that_nobody_refers_to_comes_to_its_end(on_loop):
+    async def main():
+        async def body(name):
+            await asyncio.sleep(0)
+            await asyncio.wait_for(asyncio.sleep(0, name), 60)
+
+        done = []
+        for _ in range(30):
+            independent(3).start(body).add_done_callback(lambda run: done.append(run.state))
+        while len(done) < 30:
+            gc.collect()
+            await asyncio.sleep(0)
+        assert done == ["completed"] * 30
 
     on_loop(main())

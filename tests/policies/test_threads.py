@@ -316,3 +316,32 @@ def test_a_run_without_functions_in_threads_starts_none():
 
     before = threading.active_count()
     assert ONE.run_sync(body, sync_in="thread").execution_state == "completed"
+
+
+@pytest.mark.parametrize("trials", [20, pytest.param(1_000, marks=pytest.mark.stress)])
+def test_the_place_of_a_cancelled_thread_is_not_taken_before_it_returns(on_loop, trials):
+    """Tasks with time limits, cancelled in the middle of their functions: never two at once in one place."""
+
+    async def main():
+        lock, running, most = threading.Lock(), [0], [0]
+        gates = {number: threading.Event() for number in range(trials)}
+        loop = asyncio.get_running_loop()
+
+        def work(number):
+            with lock:
+                running[0] += 1
+                most[0] = max(most[0], running[0])
+            # Its time is over long before it returns.
+            loop.call_soon_threadsafe(loop.call_later, 0.002, gates[number].set)
+            gates[number].wait(30)
+            with lock:
+                running[0] -= 1
+
+        plan = TaskGraph.from_predecessors({number: [] for number in range(trials)}).plan()
+        report = await plan.run(
+            work, sync_in="thread", max_concurrency=1, task_timeout=1e-4, failure_policy="continue", slow_body=None
+        )
+        assert report.failed_tasks == trials
+        assert (most[0], running[0]) == (1, 0)
+
+    on_loop(main())
