@@ -23,6 +23,7 @@ __all__ = [
     "chain",
     "diamond",
     "fan_out_in",
+    "history_csr",
     "layered",
     "layered_csr",
     "random_dag",
@@ -141,6 +142,33 @@ def shuffled_csr(indptr: array[int], indices: array[int], seed: int = 0) -> CSR:
             new_indices.append(new_of_old[predecessor])
         new_indptr.append(len(new_indices))
     return new_indptr, new_indices
+
+
+def history_csr(n: int, seed: int = 0) -> CSR:
+    """Return a graph in the shape of a version-control history: deep, narrow, with branches and merges.
+
+    Four branches go on side by side.  Most tasks continue one; about a quarter merge another into it, or, rarely, up to
+    nine others from the recent past.
+    """
+    random = Random(seed).random
+    heads: list[int] = []
+    indptr, indices = array("i", [0]), array("i")
+    for task in range(n):
+        if len(heads) < 4 and (not heads or random() < 0.5):
+            parents = [max(0, task - 1 - int(random() * 50))] if task else []
+            heads.append(task)
+        else:
+            branch = int(random() * len(heads))
+            parents = [heads[branch]]
+            draw = random()
+            if draw < 0.003:
+                parents = list(dict.fromkeys([*parents, *(max(0, task - 1 - int(random() * 50)) for _ in range(9))]))
+            elif draw < 0.33 and len(heads) > 1:
+                parents.append(heads.pop((branch + 1 + int(random() * (len(heads) - 1))) % len(heads)))
+            heads[heads.index(parents[0])] = task
+        indices.extend(parents)
+        indptr.append(len(indices))
+    return indptr, indices
 
 
 def _names(n: int) -> list[str]:
