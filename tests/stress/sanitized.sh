@@ -1,5 +1,5 @@
 #!/bin/sh
-# Build the core with AddressSanitizer and UndefinedBehaviorSanitizer and run its tests, which takes about five minutes.
+# Build the core with AddressSanitizer and UndefinedBehaviorSanitizer and run its tests, which takes about seven minutes.
 #
 #     PYTHON=.venv-test/bin/python tests/stress/sanitized.sh [options for pytest]
 #
@@ -21,4 +21,4 @@ export LD_PRELOAD
 # tasks, after each of which this build checks the invariants of the whole run.
 exec "$PYTHON" -m pytest --timeout 600 \
     -k "not test_flat_references and not test_trap_6 and not test_trap_7_bodies" \
-    tests/core tests/step tests/dispatch tests/scheduler tests/formats "$@"
+    tests/core tests/step tests/dispatch tests/scheduler tests/formats tests/policies tests/contract "$@"
