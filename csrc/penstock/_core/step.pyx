@@ -150,6 +150,8 @@ cdef class Task(Future):
             self.register()
 
     def __del__(self):
+        if self._loop is None:
+            return  # it could not even be allocated whole, and has not its own methods yet
         self.unregister()
         if self.status == FUTURE_PENDING and self._log_destroy_pending:
             context = {"task": self, "message": "Task was destroyed but it is pending!"}
