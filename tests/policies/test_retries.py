@@ -554,6 +554,7 @@ def test_the_exception_of_the_last_attempt_is_the_tasks():
     assert report.record_of("a").exception is errors[2]
 
 
+@pytest.mark.stress
 def test_many_tasks_that_fail_and_are_tried_again_take_linear_time():
     def seconds(n):
         tried = set()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
 from decimal import Decimal
 
 import pytest
@@ -147,10 +146,8 @@ def test_an_observer_of_many_attempts_of_one_task_is_told_each_once(tasks):
         await asyncio.sleep(0)
         raise ValueError
 
-    started = time.perf_counter()
     clock.run(ones("a").run(body, retries=tasks, observer=Listener()))
     assert heard == list(range(1, tasks + 1))
-    assert time.perf_counter() - started < 20.0  # it was quadratic, at half a minute
 
 
 def test_numbers_of_any_kind_make_a_policy_and_a_bad_random_takes_the_whole_delay(caplog):
