@@ -81,7 +81,6 @@ cdef class Dispatch(Owner):
     cdef bint pristine(self, Task task, Py_ssize_t unshared) noexcept
     cdef Task fresh_task(self)
     cdef int end_pristine(self, int32_t position, PyObject *value, double now) except -1
-    cdef int end_raised(self, int32_t position, double now) except -1
     cdef int end_kept(self, Task task, int32_t position, object value, object error, double now) except -1
     cdef int note_end(self, Task task, int32_t position, double now) except -1
     cdef int note_error(self, int32_t position, object error, double now) except -1
@@ -89,6 +88,7 @@ cdef class Dispatch(Owner):
     cdef int schedule(self) except -1
     cdef int abandon(self) except -1
     cdef int pause(self) except -1
+    cdef int call_soon(self, object callback) except -1
     cdef int close_if_done(self) except -1
     cdef bint concerns_anybody(self) noexcept
     cdef double now(self) except? -1.0

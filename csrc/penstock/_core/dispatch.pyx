@@ -312,7 +312,7 @@ cdef class Dispatch(Owner):
                 context = PyContext_Copy(run_context)
                 if context == NULL:
                     # Out of memory before the body began: that is this task's failure.
-                    self.end_raised(position, now)
+                    self.note_error(position, take(ps_take_raised()), now)
                     continue
                 n_stops = self.n_stops
                 PyContext_Enter(context)
@@ -558,10 +558,6 @@ cdef class Dispatch(Owner):
                 self.values[position] = UNSET
         return 0
 
-    cdef int end_raised(self, int32_t position, double now) except -1:
-        """A function raised in the call itself."""
-        return self.note_error(position, take(ps_take_raised()), now)
-
     cdef int end_kept(self, Task task, int32_t position, object value, object error, double now) except -1:
         """A body ended whose task somebody may hold: end the task as asyncio would, and note how."""
         if error is None:
@@ -699,13 +695,8 @@ cdef class Dispatch(Owner):
     # -- turns ------------------------------------------------------------------------------------------------
 
     cdef int schedule(self) except -1:
-        if not self.scheduled and not self.finished:
-            if self._loop.is_closed():
-                return self.abandon()
-            # In the run's context, which is nobody's body's.
-            self._loop.call_soon(self._turn, context=self.run_context)
-            self.scheduled = True
-        return 0
+        """Have the event loop call for a time slice in its next turn."""
+        return self.call_soon(self._turn)
 
     cdef int pause(self) except -1:
         """The time slice is used up: let the event loop turn twice before the next.
@@ -713,10 +704,14 @@ cdef class Dispatch(Owner):
         A coroutine that sleeps is woken in two turns, one for the timer and one for the task; with a slice in between
         it would wait for both.
         """
+        return self.call_soon(self._after_pause)
+
+    cdef int call_soon(self, object callback) except -1:
         if not self.scheduled and not self.finished:
             if self._loop.is_closed():
                 return self.abandon()
-            self._loop.call_soon(self._after_pause, context=self.run_context)
+            # In the run's context, which is nobody's body's.
+            self._loop.call_soon(callback, context=self.run_context)
             self.scheduled = True
         return 0
 

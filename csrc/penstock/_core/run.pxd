@@ -57,6 +57,8 @@ cdef class RunState:
     cdef int open_stages(self) except -1
     cdef int give_back(self, int32_t position, double now) except -1
     cdef int take_again(self, int32_t position) except -1
+    cdef int require_position(self, Py_ssize_t position) except -1
+    cdef int require(self, Py_ssize_t position, uint8_t state) except -1
     cdef int recall(self, int32_t position) except -1
 
     cdef inline void move(self, int32_t position, uint8_t state) noexcept nogil:

@@ -296,8 +296,7 @@ cdef class RunState:
             The task is not running, or the outcome is none that it can have.  One that waits for its retry can end as
             well, but only without success.
         """
-        if not 0 <= position < self.plan.n:
-            raise IndexError(f"position {position} is out of range for {self.plan.n} tasks")
+        self.require_position(position)
         if not is_terminal(outcome):
             raise ValueError(f"a task cannot end with state {outcome}")
         if outcome == DETACHED and self.plan.successor_from(position) != self.plan.successor_from(position + 1):
@@ -392,6 +391,20 @@ cdef class RunState:
             self.events.append((EVENT_RECALL, position))
         return 0
 
+    cdef int require_position(self, Py_ssize_t position) except -1:
+        """Raise IndexError unless there is such a position: callers come from outside."""
+        if not 0 <= position < self.plan.n:
+            raise IndexError(f"position {position} is out of range for {self.plan.n} tasks")
+        return 0
+
+    cdef int require(self, Py_ssize_t position, uint8_t state) except -1:
+        """Raise IndexError or ValueError unless there is such a position, in this state."""
+        self.require_position(position)
+        if self.state[position] != state:
+            raise ValueError(
+                f"position {position} is {STATE_NAMES[self.state[position]]}, not {STATE_NAMES[state]}")
+        return 0
+
     def restart(self, Py_ssize_t position, double now):
         """Note that a running task has failed and is tried again at once, in the same place.
 
@@ -402,10 +415,7 @@ cdef class RunState:
         ValueError
             The task is not running.
         """
-        if not 0 <= position < self.plan.n:
-            raise IndexError(f"position {position} is out of range for {self.plan.n} tasks")
-        if self.state[position] != RUNNING:
-            raise ValueError(f"position {position} is {STATE_NAMES[self.state[position]]}, not running")
+        self.require(position, RUNNING)
         self.started[position] = now
         if self.events is not None:
             self.events.append((EVENT_RESTART, position, now))
@@ -420,10 +430,7 @@ cdef class RunState:
         ValueError
             The task is not running.
         """
-        if not 0 <= position < self.plan.n:
-            raise IndexError(f"position {position} is out of range for {self.plan.n} tasks")
-        if self.state[position] != RUNNING:
-            raise ValueError(f"position {position} is {STATE_NAMES[self.state[position]]}, not running")
+        self.require(position, RUNNING)
         self.give_back(<int32_t> position, now)
 
     def again(self, Py_ssize_t position):
@@ -436,10 +443,7 @@ cdef class RunState:
         ValueError
             The task does not wait for a retry.
         """
-        if not 0 <= position < self.plan.n:
-            raise IndexError(f"position {position} is out of range for {self.plan.n} tasks")
-        if self.state[position] != RETRYING:
-            raise ValueError(f"position {position} is {STATE_NAMES[self.state[position]]}, not retrying")
+        self.require(position, RETRYING)
         self.take_again(<int32_t> position)
 
     # -- named limits -----------------------------------------------------------------------------------------
@@ -615,8 +619,7 @@ cdef class RunState:
 
     def cause_of(self, Py_ssize_t position):
         """Position of the predecessor because of which a task was skipped; -1 if there is none."""
-        if not 0 <= position < self.plan.n:
-            raise IndexError(f"position {position} is out of range for {self.plan.n} tasks")
+        self.require_position(position)
         return -1 if self.cause == NULL else self.cause[position]
 
     @property
